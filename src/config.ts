@@ -1,0 +1,214 @@
+import { z } from 'zod'
+
+const count = z.coerce.number().int().positive()
+const bytes = count
+const milliseconds = z.coerce.number().int().nonnegative()
+const port = z.coerce.number().int().min(0).max(65_535)
+
+/** The key that exists in development mode only. */
+export const DEVELOPMENT_KEY = 'ei_test_key_12345'
+
+const KeySetting = z.object({
+  key: z.string().regex(/^\w{16,200}$/, 'must be 16 to 200 letters, digits or underscores'),
+  scopes: z
+    .array(z.enum(['ingest', 'read', 'sourcemaps', 'admin']))
+    .min(1)
+    .default(['ingest']),
+  /** ISO 8601; the key is refused from then on. */
+  expiresAt: z.iso.datetime({ offset: true }).optional(),
+  revoked: z.boolean().default(false),
+})
+
+const AppSetting = z.object({
+  id: z.string().min(1).max(200),
+  name: z.string().min(1).max(200),
+  createdAt: z.iso.datetime({ offset: true }).optional(),
+  keys: z.array(KeySetting).default([]),
+})
+
+/** One app of the `APPS` setting. */
+export type AppSetting = z.infer<typeof AppSetting>
+
+const json = z.string().transform((text, context): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    context.addIssue({ code: 'custom', message: 'must be JSON' })
+    return z.NEVER
+  }
+})
+
+/** Every knob, in the order the README lists them. The text of `describe` is the documentation. */
+export const Environment = z.object({
+  NODE_ENV: z
+    .string()
+    .default('development')
+    .describe('`production` asks for keys everywhere; anything else is development mode.'),
+  PORT: port.default(3000).describe('Port to listen on; 0 takes a free one.'),
+  HOST: z
+    .string()
+    .optional()
+    .describe('Address to listen on: 127.0.0.1 in development mode, else all.'),
+  PUBLIC_URL: z
+    .url()
+    .optional()
+    .describe(
+      'Where clients reach this server, for links and DSNs; else the host of each request.',
+    ),
+  CLICKHOUSE_HOST: z
+    .union([z.url({ protocol: /^https?$/ }), z.literal('embedded')])
+    .optional()
+    .describe(
+      'ClickHouse over HTTP, or `embedded`. Default http://localhost:8123; in development mode the embedded one when nothing answers there.',
+    ),
+  CLICKHOUSE_USER: z.string().default('default').describe('ClickHouse user.'),
+  CLICKHOUSE_PASSWORD: z.string().default('').describe('Its password.'),
+  CLICKHOUSE_DATABASE: z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'must be a plain identifier')
+    .default('error_ingestor')
+    .describe('Database of all tables.'),
+  CLICKHOUSE_TIMEOUT_MS: milliseconds
+    .min(1_000)
+    .default(30_000)
+    .describe('Longest a statement may take before it is given up and tried again.'),
+  DATA_DIR: z
+    .string()
+    .min(1)
+    .default('./data')
+    .describe('Folder of the spool and of the embedded ClickHouse.'),
+  RETENTION_DAYS: count.max(36_500).default(90).describe('Days after which events are deleted.'),
+  APPS: json
+    .pipe(z.array(AppSetting))
+    .default([])
+    .describe('Apps and their keys as JSON: `[{"id", "name", "keys": [{"key", "scopes"}]}]`.'),
+  INTAKE_BODY_BYTES_MAX: bytes
+    .min(1_024)
+    .default(8 * 1024 * 1024)
+    .describe('Largest request body, before and after decompression.'),
+  INTAKE_EVENTS_MAX: count.max(100_000).default(1_000).describe('Most events in one request.'),
+  INTAKE_BYTES_IN_FLIGHT_MAX: bytes
+    .default(64 * 1024 * 1024)
+    .describe('Bytes of request bodies held at once; what comes beyond waits, then gets 503.'),
+  INTAKE_TIMEOUT_MS: milliseconds
+    .min(1)
+    .default(60_000)
+    .describe('Longest a request may take to arrive completely.'),
+  SPOOL_BYTES_MAX: bytes
+    .min(1024 * 1024)
+    .default(4 * 1024 ** 3)
+    .describe('Disk the spool may use before requests are refused.'),
+  SPOOL_SEGMENT_BYTES: bytes
+    .min(64 * 1024)
+    .default(64 * 1024 * 1024)
+    .describe('Size at which a segment file of the spool is closed.'),
+  DELIVERY_ROWS_MAX: count.max(1_000_000).default(20_000).describe('Most rows in one insert.'),
+  DELIVERY_BYTES_MAX: bytes
+    .min(64 * 1024)
+    .default(44 * 1024 * 1024)
+    .describe('Most bytes in one insert.'),
+  DELIVERY_AGE_MS_MAX: milliseconds
+    .default(1_000)
+    .describe('Longest a row waits for its block to fill.'),
+  READY_WITHOUT_STORE: z
+    .stringbool()
+    .default(false)
+    .describe('Stay ready while ClickHouse is away, as long as the spool has room.'),
+  SHUTDOWN_UNREADY_MS: milliseconds
+    .default(0)
+    .describe('Time between failing readiness and closing the listener.'),
+  SHUTDOWN_GRACE_MS: milliseconds
+    .default(10_000)
+    .describe('Time for open requests and the last delivery before the rest is left on disk.'),
+  METRICS_PORT: port.optional().describe('Serves /metrics on a port of its own too.'),
+  LOG_LEVEL: z
+    .enum(['error', 'warn', 'info', 'debug', 'silent'])
+    .default('info')
+    .describe('Least severe level that is logged.'),
+})
+
+/** What the modules see: settings grouped by the module that uses them. */
+export type Config = ReturnType<typeof readConfig>
+
+/**
+ * Turns an environment into a frozen Config, grouped by the module that uses it.
+ * Empty variables count as absent.
+ * @throws ConfigError naming every bad variable at once, without their values.
+ */
+export function readConfig(env: Readonly<Record<string, string | undefined>>) {
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
+  const parsed = Environment.safeParse(given)
+  if (!parsed.success) {
+    throw new ConfigError(parsed.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`))
+  }
+  const e = parsed.data
+  const production = e.NODE_ENV === 'production'
+  const problems = crossFieldProblems(e, production)
+  if (problems.length > 0) throw new ConfigError(problems)
+  return Object.freeze({
+    production,
+    http: {
+      port: e.PORT,
+      host: e.HOST ?? (production ? '::' : '127.0.0.1'),
+      publicUrl: e.PUBLIC_URL,
+      metricsPort: e.METRICS_PORT,
+      timeoutMs: e.INTAKE_TIMEOUT_MS,
+      unreadyMs: e.SHUTDOWN_UNREADY_MS,
+      graceMs: e.SHUTDOWN_GRACE_MS,
+    },
+    clickhouse: {
+      /** Undefined: nothing was said, so in development mode the embedded one may serve. */
+      host: e.CLICKHOUSE_HOST,
+      user: e.CLICKHOUSE_USER,
+      password: e.CLICKHOUSE_PASSWORD,
+      database: e.CLICKHOUSE_DATABASE,
+      timeoutMs: e.CLICKHOUSE_TIMEOUT_MS,
+    },
+    dataDir: e.DATA_DIR,
+    retentionDays: e.RETENTION_DAYS,
+    apps: e.APPS,
+    intake: {
+      bodyBytesMax: e.INTAKE_BODY_BYTES_MAX,
+      eventsMax: e.INTAKE_EVENTS_MAX,
+      bytesInFlightMax: e.INTAKE_BYTES_IN_FLIGHT_MAX,
+    },
+    spool: { bytesMax: e.SPOOL_BYTES_MAX, segmentBytes: e.SPOOL_SEGMENT_BYTES },
+    delivery: {
+      rowsMax: e.DELIVERY_ROWS_MAX,
+      bytesMax: e.DELIVERY_BYTES_MAX,
+      ageMsMax: e.DELIVERY_AGE_MS_MAX,
+    },
+    readyWithoutStore: e.READY_WITHOUT_STORE,
+    logLevel: e.LOG_LEVEL,
+  })
+}
+
+/** The environment does not describe a service that can start. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  constructor(problems: readonly string[]) {
+    super(`The configuration cannot be used:\n  ${problems.join('\n  ')}`)
+  }
+}
+
+function crossFieldProblems(e: z.infer<typeof Environment>, production: boolean): string[] {
+  const problems: string[] = []
+  const loopback = e.HOST === undefined || ['127.0.0.1', '::1', 'localhost'].includes(e.HOST)
+  if (!production && !loopback) {
+    problems.push(
+      'HOST: development mode has a public key and an open dashboard, so it listens on 127.0.0.1 only; set NODE_ENV=production and your own APPS.',
+    )
+  }
+  const keys = e.APPS.flatMap((app) => app.keys.map(({ key }) => key))
+  if (production && keys.includes(DEVELOPMENT_KEY)) {
+    problems.push(`APPS: the development key is public knowledge; make a key of your own.`)
+  }
+  if (new Set(keys).size !== keys.length) problems.push('APPS: the same key stands twice.')
+  if (new Set(e.APPS.map(({ id }) => id)).size !== e.APPS.length) {
+    problems.push('APPS: the same app id stands twice.')
+  }
+  if (e.SPOOL_BYTES_MAX < 2 * e.SPOOL_SEGMENT_BYTES) {
+    problems.push('SPOOL_BYTES_MAX: must hold at least two segments (SPOOL_SEGMENT_BYTES).')
+  }
+  return problems
+}

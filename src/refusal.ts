@@ -1,0 +1,30 @@
+/** Why we say no. The code is public API: clients branch on it, dashboards count it. */
+export type RefusalCode =
+  | 'malformed'
+  | 'unauthenticated'
+  | 'forbidden'
+  | 'not_found'
+  | 'method_not_allowed'
+  | 'timeout'
+  | 'too_large'
+  | 'unsupported_encoding'
+  | 'rate_limited'
+  | 'overloaded'
+
+/** An expected no: the client's fault or our limit, never a bug. `message` is public. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal'
+  readonly code: RefusalCode
+  /** Whole seconds after which a retry may succeed; absent when a retry cannot help. */
+  readonly retryAfterSeconds: number | undefined
+
+  constructor(
+    code: RefusalCode,
+    message: string,
+    options: { retryAfterSeconds?: number; cause?: unknown } = {},
+  ) {
+    super(message, { cause: options.cause })
+    this.code = code
+    this.retryAfterSeconds = options.retryAfterSeconds
+  }
+}

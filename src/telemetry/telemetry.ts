@@ -1,0 +1,13 @@
+import type { Outcome } from '../outcome.ts'
+
+/** Everything we say about ourselves. Metric names live in node/telemetry.ts, nowhere else. */
+export interface Telemetry {
+  /** Ends `count` events of one protocol; call exactly once per event. */
+  readonly outcome: (protocol: string, outcome: Outcome, count: number) => void
+  /** A stage or step ran over `count` occurrences in `elapsedMs`. */
+  readonly stage: (name: string, elapsedMs: number, count: number) => void
+  /** Something happened that an operator may want to read; `fields` never holds event content. */
+  readonly say: (level: 'error' | 'warn' | 'info' | 'debug', text: string, fields?: object) => void
+  /** A bug: something threw that was not a Refusal. Logs it and counts it. */
+  readonly bug: (error: unknown) => void
+}
