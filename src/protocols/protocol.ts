@@ -7,6 +7,8 @@ export interface Post {
   readonly body: Uint8Array
   /** The app that the key belongs to. */
   readonly appId: string
+  /** Its numeric alias; a protocol whose paths name a project refuses those of another. */
+  readonly projectId?: number | undefined
   readonly receivedAtMs: number
   /** Most events that one request may carry. */
   readonly eventsMax: number
@@ -19,10 +21,24 @@ export interface RefusedItem {
   readonly refusal: Refusal
 }
 
+/** Parts of a request that were understood and are no errors, or that the client says it lost itself. */
+export interface Discarded {
+  /** Whether we do not keep it, or the client reports that it never sent it. */
+  readonly by: 'server' | 'client'
+  /** What it was and why, both from the protocol's closed sets: they may be metric labels. */
+  readonly category: string
+  readonly reason: string
+  readonly count: number
+}
+
 /** What was understood, and what was not: a bad item must not cost its neighbours. */
 export interface Decoded {
   readonly occurrences: readonly Occurrence[]
   readonly refused: readonly RefusedItem[]
+  /** Neither kept nor refused; counted, and not among a request's events. */
+  readonly discarded?: readonly Discarded[]
+  /** The name that the protocol's answer gives the request, where it gives one. */
+  readonly receipt?: string | undefined
 }
 
 /** A wire format. Adding one means one folder and one line in `protocols/index.ts`. */
@@ -30,11 +46,27 @@ export interface Protocol {
   readonly name: string
   /** Hono path patterns answered with POST. */
   readonly paths: readonly string[]
-  /** The raw API key, wherever this protocol puts it. */
+  /**
+   * The raw API key, wherever this protocol puts it.
+   * @throws Refusal `forbidden` when the request holds two that differ.
+   */
   readonly credential: (request: Request) => string | undefined
+  /**
+   * The raw API key where only the body holds it. Asked after `credential` found none, so the body is then
+   * read (bounded as always) before admission. Undefined when there is none; never throws.
+   */
+  readonly credentialInBody?: (body: Uint8Array) => string | undefined
+  /** Request headers, beyond those of all protocols, that browsers may send from another origin. */
+  readonly corsHeaders?: readonly string[]
   /** @throws Refusal `malformed` when nothing in the body can be understood. */
   readonly decode: (post: Post) => Decoded
-  readonly accepted: (decoded: Decoded) => Response
+  /** `request` tells the encoding of the answer, where a protocol has several. */
+  readonly accepted: (decoded: Decoded, request?: Request) => Response
   /** The shape of a no is the protocol's; its status is decided in http/problem.ts. */
-  readonly refused: (refusal: Refusal, status: number, items?: readonly RefusedItem[]) => Response
+  readonly refused: (
+    refusal: Refusal,
+    status: number,
+    items?: readonly RefusedItem[],
+    request?: Request,
+  ) => Response
 }
