@@ -69,8 +69,8 @@ export const ROW_FORMATS: Readonly<Record<number, readonly Column[]>> = {
 
 /** The columns that {@link encodeGrouping} writes: they follow those of a row, in this order. */
 export const GROUPING_COLUMNS: readonly Column[] = [
-  { name: 'fingerprint', type: 'String' },
-  { name: 'fingerprint_secondary', type: 'String' },
+  { name: 'fingerprint', type: 'LowCardinality(String)' },
+  { name: 'fingerprint_secondary', type: 'LowCardinality(String)' },
   { name: 'fingerprint_basis', type: 'LowCardinality(String)' },
   { name: 'fingerprint_components', type: 'Array(String)' },
 ]

@@ -1,0 +1,165 @@
+import { z } from 'zod'
+import type { ClickHouse } from './clickhouse.ts'
+import occurrences from './migrations/0001_occurrences.sql'
+import sourceMaps from './migrations/0002_source_maps.sql'
+
+/** A step of the schema: statements that may be repeated, in order. */
+interface Migration {
+  readonly version: number
+  readonly name: string
+  readonly sql: string
+}
+
+// Order is by version. A released file is never edited: what must change is a new file. Every
+// statement must be repeatable (IF NOT EXISTS and the like), because a run may be killed anywhere
+// and two runs may meet.
+const MIGRATIONS: readonly Migration[] = [
+  { version: 1, name: 'occurrences', sql: occurrences },
+  { version: 2, name: 'source_maps', sql: sourceMaps },
+]
+
+/** The schema version that this code needs. */
+export const SCHEMA_VERSION = MIGRATIONS.at(-1)?.version ?? 0
+
+// Many runs that start at once may collide even on repeatable statements; they settle in one round.
+const ATTEMPTS = 5
+const UNKNOWN_TABLE = '60'
+const UNKNOWN_DATABASE = '81'
+// Table or database exists, replica exists, metadata mismatch, cannot assign alter.
+const COLLISION_CODES = [UNKNOWN_TABLE, UNKNOWN_DATABASE, '57', '82', '253', '342', '517']
+
+/** What to migrate and how. */
+export interface MigrateOptions {
+  /** A plain identifier; made where it does not exist. */
+  readonly database: string
+  /** Days after which events are deleted; a changed number is applied to the stored ones too. */
+  readonly retentionDays: number
+  /** Hears one sentence for each step that is taken. */
+  readonly say: (sentence: string) => void
+}
+
+/** One thing that {@link migrate} would do. */
+export interface Step {
+  /** What it does, in a sentence. */
+  readonly title: string
+  /** SQL with a `{database: Identifier}` placeholder, in order; each may be repeated. */
+  readonly statements: readonly string[]
+}
+
+/**
+ * Brings the schema to {@link SCHEMA_VERSION} and the retention to what is asked. Idempotent, safe
+ * when several run at once, and a run killed anywhere is completed by the next. A schema newer than
+ * this code is left as it is: that is a rollback.
+ * @throws what the client rejects with.
+ */
+export async function migrate(
+  clickhouse: ClickHouse,
+  options: MigrateOptions,
+): Promise<{ readonly from: number; readonly to: number }> {
+  const { from, steps } = await plan(clickhouse, options)
+  for (const { title, statements } of steps) {
+    options.say(title)
+    for (const statement of statements) await run(clickhouse, statement, options.database)
+  }
+  return { from, to: Math.max(from, SCHEMA_VERSION) }
+}
+
+/** What {@link migrate} would do now, without doing it. `from` is 0 where there is no schema. */
+export async function plan(
+  clickhouse: ClickHouse,
+  { database, retentionDays }: Omit<MigrateOptions, 'say'>,
+): Promise<{ readonly from: number; readonly steps: readonly Step[] }> {
+  const from = await appliedVersion(clickhouse, database)
+  if (from > SCHEMA_VERSION) return { from, steps: [] }
+  const steps = MIGRATIONS.filter(({ version }) => version > from).map(toStep)
+  if (from === 0) steps.unshift({ title: `Making the database ${database}.`, statements: START })
+  const current = from === 0 ? undefined : await retention(clickhouse, database)
+  if (current !== retentionDays) {
+    const title = `Keeping events for ${String(retentionDays)} days.`
+    steps.push({ title, statements: [retentionStatement(retentionDays)] })
+  }
+  return { from, steps }
+}
+
+/**
+ * The schema version that is applied; 0 where the database or its schema is missing.
+ * @throws what the client rejects with where ClickHouse is away.
+ */
+export async function appliedVersion(clickhouse: ClickHouse, database: string): Promise<number> {
+  try {
+    const rows = await clickhouse.query(
+      `/* error-ingestor:schema-version */
+      SELECT toUInt32(max(version)) AS version FROM {database: Identifier}.schema_migrations`,
+      { database },
+    )
+    return z.array(z.object({ version: z.number() })).parse(rows)[0]?.version ?? 0
+  } catch (error) {
+    if (hasCode(error, [UNKNOWN_TABLE, UNKNOWN_DATABASE])) return 0
+    throw error
+  }
+}
+
+const START = [
+  'CREATE DATABASE IF NOT EXISTS {database: Identifier}',
+  `CREATE TABLE IF NOT EXISTS {database: Identifier}.schema_migrations
+(
+    version UInt32,
+    name String,
+    applied_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = MergeTree
+ORDER BY version
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1`,
+]
+
+function toStep({ version, name, sql }: Migration): Step {
+  // A second run writes the same version again; only the largest is ever read.
+  const done = `INSERT INTO {database: Identifier}.schema_migrations (version, name)
+VALUES (${String(version)}, '${name}')`
+  return {
+    title: `Schema version ${String(version)}: ${name}.`,
+    statements: [...splitStatements(sql), done],
+  }
+}
+
+/** Statements end with a semicolon at the end of a line. */
+function splitStatements(sql: string): string[] {
+  return sql
+    .split(/;[ \t]*$/m)
+    .map((statement) => statement.trim())
+    .filter((statement) => statement.replaceAll(/--.*$/gm, '').trim() !== '')
+}
+
+function retentionStatement(days: number): string {
+  // ClickHouse keeps the moment of deletion in 32 bits, which end in 2106.
+  return `ALTER TABLE {database: Identifier}.occurrences
+MODIFY TTL least(timestamp + toIntervalDay(${String(days)}), toDateTime64('2106-01-01 00:00:00', 3, 'UTC'))`
+}
+
+/** Days after which events are deleted now; undefined where nothing is deleted yet. */
+async function retention(clickhouse: ClickHouse, database: string): Promise<number | undefined> {
+  const rows = await clickhouse.query(
+    `/* error-ingestor:retention */
+    SELECT extract(engine_full, 'TTL .*toIntervalDay\\\\((\\\\d+)\\\\)') AS days FROM system.tables
+    WHERE database = {database: String} AND name = 'occurrences'`,
+    { database },
+  )
+  const days = z.array(z.object({ days: z.string() })).parse(rows)[0]?.days ?? ''
+  return days === '' ? undefined : Number(days)
+}
+
+async function run(clickhouse: ClickHouse, statement: string, database: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await clickhouse.command(statement, { database })
+      return
+    } catch (error) {
+      if (attempt === ATTEMPTS || !hasCode(error, COLLISION_CODES)) throw error
+    }
+  }
+}
+
+function hasCode(error: unknown, codes: readonly string[]): boolean {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return false
+  return typeof error.code === 'string' && codes.includes(error.code)
+}

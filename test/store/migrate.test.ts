@@ -1,0 +1,158 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import type { ClickHouse } from '../../src/store/clickhouse.ts'
+import { appliedVersion, migrate, plan, SCHEMA_VERSION } from '../../src/store/migrate.ts'
+import { blockTarget, GROUPING_COLUMNS, ROW_FORMATS } from '../../src/store/rows.ts'
+import { createDatabase } from '../support/database.ts'
+import type { TestDatabase } from '../support/database.ts'
+
+const open: TestDatabase[] = []
+async function emptyDatabase(): Promise<TestDatabase> {
+  const made = await createDatabase({ schema: false })
+  open.push(made)
+  return made
+}
+afterEach(async () => {
+  for (const made of open.splice(0)) await made.drop()
+})
+
+const options = (database: string, retentionDays = 90) => ({
+  database,
+  retentionDays,
+  say: () => undefined,
+})
+
+const tablesOf = ({ clickhouse, database }: TestDatabase): Promise<readonly unknown[]> =>
+  clickhouse.query(
+    `SELECT name, replaceAll(create_table_query, {database: String}, 'db') AS made
+    FROM system.tables WHERE database = {database: String} ORDER BY name`,
+    { database },
+  )
+
+async function referenceTables(): Promise<readonly unknown[]> {
+  const reference = await emptyDatabase()
+  await migrate(reference.clickhouse, options(reference.database))
+  return tablesOf(reference)
+}
+
+/** Rejects at one statement, before or after it ran, as a kill would. */
+function killedAt(clickhouse: ClickHouse, index: number, when: 'before' | 'after'): ClickHouse {
+  let seen = 0
+  return {
+    ...clickhouse,
+    async command(sql, params, run) {
+      const last = seen++ === index
+      if (last && when === 'before') throw new Error('killed')
+      await clickhouse.command(sql, params, run)
+      if (last) throw new Error('killed')
+    },
+  }
+}
+
+describe('migrate', () => {
+  test('an empty server gets the whole schema, a second run changes nothing', async () => {
+    const made = await emptyDatabase()
+    expect(await appliedVersion(made.clickhouse, made.database)).toBe(0)
+    const first = await migrate(made.clickhouse, options(made.database))
+    expect(first).toEqual({ from: 0, to: SCHEMA_VERSION })
+    const before = await tablesOf(made)
+    expect((await plan(made.clickhouse, options(made.database))).steps).toEqual([])
+    const second = await migrate(made.clickhouse, options(made.database))
+    expect(second).toEqual({ from: SCHEMA_VERSION, to: SCHEMA_VERSION })
+    expect(await tablesOf(made)).toEqual(before)
+  })
+
+  test('each step is said once, and a plan says the same without doing it', async () => {
+    const { clickhouse, database } = await emptyDatabase()
+    const { from, steps } = await plan(clickhouse, options(database))
+    expect(from).toBe(0)
+    expect(await appliedVersion(clickhouse, database)).toBe(0)
+    const said: string[] = []
+    await migrate(clickhouse, {
+      ...options(database),
+      say: (sentence) => said.push(sentence),
+    })
+    expect(said).toEqual(steps.map(({ title }) => title))
+    expect(said.join(' ')).toMatch(/database test_.*version 1: occurrences.*90 days/)
+  })
+
+  test('runs that start at once all succeed and leave the schema of one', async () => {
+    const expected = await referenceTables()
+    for (let round = 0; round < 5; round++) {
+      const made = await emptyDatabase()
+      const run = () => migrate(made.clickhouse, options(made.database))
+      await Promise.all([run(), run(), run()])
+      expect(await tablesOf(made)).toEqual(expected)
+      expect(await appliedVersion(made.clickhouse, made.database)).toBe(SCHEMA_VERSION)
+    }
+  })
+
+  test('a run killed before or after any statement is completed by the next', async () => {
+    const expected = await referenceTables()
+    const { clickhouse, database } = await emptyDatabase()
+    const { steps } = await plan(clickhouse, options(database))
+    const count = steps.flatMap(({ statements }) => statements).length
+    expect(count).toBeGreaterThan(5)
+    for (let index = 0; index < count; index++) {
+      for (const when of ['before', 'after'] as const) {
+        const made = await emptyDatabase()
+        const dying = killedAt(made.clickhouse, index, when)
+        await expect(migrate(dying, options(made.database))).rejects.toThrow('killed')
+        await migrate(made.clickhouse, options(made.database))
+        expect(await tablesOf(made)).toEqual(expected)
+        expect((await plan(made.clickhouse, options(made.database))).steps).toEqual([])
+      }
+    }
+  })
+
+  test('a schema newer than this version is left alone', async () => {
+    const made = await emptyDatabase()
+    await migrate(made.clickhouse, options(made.database))
+    await made.clickhouse.command(
+      `INSERT INTO schema_migrations (version, name) VALUES (999, 'from the future')`,
+    )
+    const before = await tablesOf(made)
+    const result = await migrate(made.clickhouse, options(made.database, 7))
+    expect(result).toEqual({ from: 999, to: 999 })
+    expect(await tablesOf(made)).toEqual(before)
+  })
+
+  test('a changed retention is applied, and deletes what is older', async () => {
+    const made = await emptyDatabase()
+    const { clickhouse, database } = made
+    await migrate(clickhouse, options(database, 36_500))
+    await clickhouse.command(
+      `INSERT INTO occurrences (id, app_id, timestamp) VALUES
+      (generateUUIDv4(), 'old', now64(3) - INTERVAL 40 DAY), (generateUUIDv4(), 'new', now64(3))`,
+    )
+    const apps = () => clickhouse.query('SELECT app_id FROM occurrences ORDER BY app_id', {})
+    await clickhouse.command('OPTIMIZE TABLE occurrences FINAL')
+    expect(await apps()).toEqual([{ app_id: 'new' }, { app_id: 'old' }])
+    await migrate(clickhouse, options(database, 30))
+    await clickhouse.command('OPTIMIZE TABLE occurrences FINAL')
+    await expect.poll(apps).toEqual([{ app_id: 'new' }])
+    expect((await plan(clickhouse, options(database, 30))).steps).toEqual([])
+  })
+
+  test('an unreachable server is an error, not an empty schema', async () => {
+    const away: ClickHouse = {
+      insert: () => Promise.reject(new Error('away')),
+      query: () => Promise.reject(new Error('away')),
+      command: () => Promise.reject(new Error('away')),
+      ping: () => Promise.resolve(false),
+    }
+    await expect(appliedVersion(away, 'any')).rejects.toThrow('away')
+  })
+
+  test('every column of every row format is in the table with its type', async () => {
+    const made = await emptyDatabase()
+    await migrate(made.clickhouse, options(made.database))
+    const rows = await made.clickhouse.query(
+      `SELECT name, replaceAll(type, 'Array(LowCardinality(String))', 'Array(String)') AS type
+      FROM system.columns WHERE database = {database: String} AND table = {table: String}`,
+      { database: made.database, table: blockTarget(1).table },
+    )
+    for (const column of [...Object.values(ROW_FORMATS).flat(), ...GROUPING_COLUMNS]) {
+      expect(rows).toContainEqual(column)
+    }
+  })
+})
