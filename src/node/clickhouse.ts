@@ -102,6 +102,8 @@ async function query(
       query_params: { ...params },
       clickhouse_settings: {
         ...baseSettings(server),
+        // ClickHouse ends a question when its client leaves only if it is marked as one.
+        readonly: '2',
         cancel_http_readonly_queries_on_client_close: 1,
         ...run.settings,
       },

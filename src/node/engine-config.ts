@@ -47,7 +47,10 @@ export function engineConfig(dataDir: string, configFile: string, memoryBytesMax
       number_of_free_entries_in_pool_to_execute_mutation: 2,
       number_of_free_entries_in_pool_to_execute_optimize_entire_partition: 2,
     },
-    profiles: { default: { max_memory_usage: Math.floor(memoryBytesMax * 0.7) } },
+    profiles: {
+      // `clickhouse local` takes an expression for a query; a server does not.
+      default: { max_memory_usage: Math.floor(memoryBytesMax * 0.7), implicit_select: 0 },
+    },
     users: {
       // The listener is on loopback only; a password would only keep a developer from looking.
       default: {
