@@ -10,8 +10,8 @@ export interface Batch {
   readonly bytes: Uint8Array
   /** Where each row ends in `bytes`. */
   readonly ends: readonly number[]
-  /** The same rows before they were encoded, while they are at hand. */
-  readonly occurrences: readonly Occurrence[]
+  /** The same rows before they were encoded, where they are at hand; else they are decoded. */
+  readonly occurrences: readonly Occurrence[] | undefined
 }
 
 /** How full the spool is and how far behind. */
@@ -21,8 +21,12 @@ export interface SpoolStatus {
   readonly segments: number
   /** Rows accepted and not yet delivered. */
   readonly rows: number
-  /** Receipt of the oldest row that waits, in milliseconds since the Unix epoch. */
+  /** When the oldest row that waits was accepted, in milliseconds since the Unix epoch. */
   readonly oldestMs: number | undefined
+  /** Rows that could not be read back, since the folder was made. */
+  readonly damagedRows: number
+  /** Rows that ClickHouse refused for their content, kept aside. */
+  readonly undeliverable: number
   /** Why nothing can be accepted now, in a sentence; absent while it can. */
   readonly refusing: string | undefined
 }
@@ -34,7 +38,15 @@ export interface Spool {
    * @throws Refusal `overloaded` when they cannot be kept now.
    */
   readonly append: (batch: Batch) => Promise<void>
-  /** Delivers, oldest first, forgetting only what the store has. Ends when aborted, or when told to and empty. */
-  readonly drain: (signal: AbortSignal) => Promise<void>
+  /**
+   * Delivers, oldest first, forgetting only what the store has. After `stopping` aborts it delivers
+   * what is there until `graceMs` have passed, then leaves the rest for the next process.
+   */
+  readonly drain: (stopping: AbortSignal, graceMs: number) => Promise<void>
+  /**
+   * Asks for what was accepted until now to be delivered at once. Resolves when it is, or after
+   * `waitMs`, or at once where too much waits for that to make sense.
+   */
+  readonly settle: (waitMs: number) => Promise<void>
   readonly status: () => SpoolStatus
 }

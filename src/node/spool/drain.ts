@@ -1,0 +1,241 @@
+import type { Delivery, Fate, RefusedRow } from '../../pipeline/delivery.ts'
+import { pause } from '../../pipeline/retry.ts'
+import type { Frontier, Seal, SealLog } from './seals.ts'
+import type { Source, Window } from './source.ts'
+
+interface DrainDeps {
+  readonly delivery: Delivery
+  readonly source: Source
+  /** Up to where an earlier process had delivered everything. */
+  readonly start: Frontier
+  readonly seals: SealLog
+  readonly rowsMax: number
+  readonly bytesMax: number
+  /** Longest that rows wait for their window to fill; also the least time between two windows that are not full. */
+  readonly ageMsMax: number
+  /** Windows that may be on their way at once. */
+  readonly windowsMax: number
+  /** The end of what is durable. */
+  readonly end: () => Frontier
+  /** Everything before it is delivered. */
+  readonly forget: (frontier: Frontier) => Promise<void>
+  /** Keeps rows that the store refuses for their content. Resolves when they are durable. */
+  readonly setAside: (rows: readonly RefusedRow[]) => Promise<void>
+  /** Makes room on a full disk, so that delivery can go on and free more. */
+  readonly makeRoom: () => Promise<void>
+}
+
+/** When to end. */
+export interface DrainStop {
+  /** Deliver what is there at once, then end. */
+  readonly finish: AbortSignal
+  /** End now; what is under way is left for the next process. */
+  readonly now: AbortSignal
+}
+
+/** Takes rows from the source to the store, window by window, oldest first. */
+export interface Drain {
+  /** There is something new to deliver. */
+  readonly wake: () => void
+  /** Sends what was sealed and not finished before, then whatever comes. Rejects when `stop.now` aborts. */
+  readonly run: (open: readonly Seal[], stop: DrainStop) => Promise<void>
+  /** Resolves when everything accepted until now is delivered. */
+  readonly settle: () => Promise<void>
+  /** Up to where everything is delivered. */
+  readonly frontier: () => Frontier
+}
+
+const BACKOFF_MS_MAX = 5_000
+
+/** See {@link Drain}. */
+export function createDrain(deps: DrainDeps): Drain {
+  const { delivery, source } = deps
+  let frontier = deps.start
+  let nextId = 1
+  let lastWindowMs = 0
+  /** Rows before this ordinal are wanted at once. */
+  let hurry = 0
+  let wake: () => void = () => undefined
+  let underWay: Promise<void>[] = []
+  let settling: { readonly ordinal: number; readonly resolve: () => void }[] = []
+
+  async function run(open: readonly Seal[], stop: DrainStop): Promise<void> {
+    source.seek(frontier)
+    underWay = []
+    const onAbort = () => wake()
+    stop.finish.addEventListener('abort', onAbort)
+    stop.now.addEventListener('abort', onAbort)
+    for (const seal of open) {
+      nextId = Math.max(nextId, seal.id + 1)
+      await resume(seal, stop)
+    }
+    while (await somethingToSend(stop)) {
+      lastWindowMs = delivery.nowMs()
+      const window = await source.take()
+      if (window.rows > 0) await begin(window, stop)
+    }
+    await Promise.all(underWay)
+  }
+
+  /** Sends a window again exactly as an earlier process had sealed it. */
+  async function resume(seal: Seal, stop: DrainStop): Promise<void> {
+    source.seek({ ...seal.from, ordinal: seal.ordinal })
+    const window = await source.take(seal.to)
+    if (window.rows !== seal.rows || seal.fates.length !== seal.rows) {
+      // Frames of it are damaged: what is left is asked after anew, as if it had never been sealed.
+      if (window.rows > 0) await begin(window, stop)
+      return
+    }
+    delivery.remember(window.prepared.flatMap(({ rows }) => rows))
+    await launch(window, seal.fates, seal.id, stop)
+  }
+
+  async function begin(window: Window, stop: DrainStop): Promise<void> {
+    const fates = await judge(window, stop)
+    const id = nextId++
+    const { from, to, rows } = window
+    await seal({ id, from, to, ordinal: to.ordinal - rows, rows, fates }, stop)
+    await launch(window, fates, id, stop)
+  }
+
+  /** Waits until there is enough for a window, or what is there has waited long enough. */
+  async function somethingToSend(stop: DrainStop): Promise<boolean> {
+    for (;;) {
+      stop.now.throwIfAborted()
+      const [end, cursor] = [deps.end(), source.cursor()]
+      const behind = end.ordinal > cursor.ordinal
+      if (!behind && stop.finish.aborted) return false
+      const ageLeftMs = lastWindowMs + deps.ageMsMax - delivery.nowMs()
+      const waits = behind && !stop.finish.aborted && cursor.ordinal >= hurry && ageLeftMs > 0
+      if (behind && (!waits || isFull(cursor, end))) return true
+      await new Promise<void>((resolve) => {
+        // At most one window's age: a clock that jumps back must not stop delivery.
+        const timer = behind
+          ? setTimeout(resolve, Math.min(deps.ageMsMax, Math.max(1, ageLeftMs)))
+          : undefined
+        wake = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    }
+  }
+
+  function isFull(cursor: Frontier, end: Frontier): boolean {
+    const bytes = end.segment > cursor.segment ? Infinity : end.offset - cursor.offset
+    return end.ordinal - cursor.ordinal >= deps.rowsMax || bytes >= deps.bytesMax
+  }
+
+  /** Decides what becomes of each row; waits for the store as long as it takes. */
+  async function judge(window: Window, stop: DrainStop): Promise<readonly Fate[]> {
+    for (let tries = 1; ; tries += 1) {
+      stop.now.throwIfAborted()
+      try {
+        return await delivery.judge(window.prepared, stop.now)
+      } catch (error) {
+        stop.now.throwIfAborted()
+        if (tries === 1 || tries % 20 === 0) {
+          delivery.say('warn', 'ClickHouse does not answer: events wait in the spool', {
+            tries,
+            error: textOf(error),
+          })
+        }
+        await pause(backoffMs(tries), stop.now)
+      }
+    }
+  }
+
+  /** Tries until it is on disk: what was judged must not be judged again, it would find its own ids. */
+  async function seal(record: Seal, stop: DrainStop): Promise<void> {
+    for (let tries = 1; ; tries += 1) {
+      stop.now.throwIfAborted()
+      try {
+        await deps.seals.seal(record)
+        return
+      } catch (error) {
+        if (tries === 1) {
+          delivery.say('error', 'a block cannot be sealed on disk, trying again', {
+            error: textOf(error),
+          })
+        }
+        await deps.makeRoom()
+        await pause(backoffMs(tries), stop.now)
+      }
+    }
+  }
+
+  /** Sends a sealed window; resolves when there is room for one more. */
+  async function launch(
+    window: Window,
+    fates: readonly Fate[],
+    id: number,
+    stop: DrainStop,
+  ): Promise<void> {
+    const before = underWay.at(-1)
+    const sending = send(window, fates, stop).then(async (refused) => {
+      await before // Windows end in their order, so that the frontier never passes one that is open.
+      await finish(window, fates, refused, id)
+    })
+    underWay.push(sending)
+    const forgotten = () => {
+      underWay = underWay.filter((other) => other !== sending)
+    }
+    sending.then(forgotten, () => undefined) // A failure stays in the list, for whoever waits for it.
+    if (underWay.length >= deps.windowsMax) await underWay[0]
+  }
+
+  async function send(
+    window: Window,
+    fates: readonly Fate[],
+    stop: DrainStop,
+  ): Promise<readonly RefusedRow[]> {
+    const refused: RefusedRow[] = []
+    for (const block of delivery.blocks(window.prepared, fates)) {
+      refused.push(...(await delivery.send(block, stop.now)))
+    }
+    if (refused.length > 0) await deps.setAside(refused)
+    return refused
+  }
+
+  async function finish(
+    window: Window,
+    fates: readonly Fate[],
+    refused: readonly RefusedRow[],
+    id: number,
+  ): Promise<void> {
+    frontier = window.to
+    delivery.count(window.prepared, fates, refused)
+    source.release(window)
+    try {
+      await deps.seals.done(id, frontier)
+      await deps.forget(frontier)
+    } catch (error) {
+      // The rows are stored. The frames stay until a later note is written; were this process to end
+      // before, the next one sends the block again, and its token drops it.
+      delivery.say('warn', 'a delivered block could not be noted', { error: textOf(error) })
+    }
+    for (const { ordinal, resolve } of settling) if (ordinal <= frontier.ordinal) resolve()
+    settling = settling.filter(({ ordinal }) => ordinal > frontier.ordinal)
+  }
+
+  return {
+    wake: () => wake(),
+    run,
+    settle() {
+      const { ordinal } = deps.end()
+      if (ordinal <= frontier.ordinal) return Promise.resolve()
+      hurry = Math.max(hurry, ordinal)
+      wake()
+      return new Promise((resolve) => settling.push({ ordinal, resolve }))
+    },
+    frontier: () => frontier,
+  }
+}
+
+function backoffMs(tries: number): number {
+  return Math.min(BACKOFF_MS_MAX, 50 * 2 ** tries)
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

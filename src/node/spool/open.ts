@@ -1,0 +1,115 @@
+import { mkdir } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Delivery } from '../../pipeline/delivery.ts'
+import { Refusal } from '../../refusal.ts'
+import { nodeDisk } from './disk.ts'
+import { own } from './owner.ts'
+import { openSpool, type DiskSpool, type SpoolLimits } from './spool.ts'
+
+const TEND_MS = 1_000
+
+/**
+ * The spool in `folder`, made where it is missing. A folder that cannot be used (no permission, a
+ * full or read-only disk) is no reason to end: the server then answers 503 and says why, and the
+ * folder is tried again every second.
+ * @throws FolderInUse when another process owns it.
+ */
+export async function openFolderSpool(
+  folder: string,
+  delivery: Delivery,
+  limits: SpoolLimits,
+): Promise<DiskSpool> {
+  let disown: (() => void) | undefined
+  let spool: DiskSpool | undefined
+  let reason = 'the spool is being opened'
+  const closed = new AbortController()
+
+  async function open(): Promise<void> {
+    const disk = nodeDisk(folder)
+    await mkdir(folder, { recursive: true })
+    await disk.prepare()
+    disown ??= await own(folder)
+    spool = await openSpool(disk, delivery, limits)
+  }
+
+  async function tryToOpen(): Promise<void> {
+    try {
+      await open()
+      delivery.say('info', 'the spool is open', spool?.status())
+    } catch (error) {
+      if (!isDiskError(error)) throw error
+      const text = `the spool folder cannot be used (${error.code})`
+      if (text !== reason) {
+        delivery.say('error', `${text}: events are refused until it can`, {
+          folder,
+          error: error.message,
+        })
+      }
+      reason = text
+    }
+  }
+
+  await tryToOpen()
+  const tending = (async () => {
+    while (!closed.signal.aborted) {
+      await sleep(TEND_MS, undefined, { signal: closed.signal, ref: false }).catch(() => undefined) // Closed.
+      try {
+        if (closed.signal.aborted) return
+        await (spool === undefined ? tryToOpen() : spool.tend())
+      } catch (error) {
+        delivery.bug(error)
+      }
+    }
+  })()
+
+  return {
+    append(batch) {
+      if (spool !== undefined) return spool.append(batch)
+      return Promise.reject(
+        new Refusal(
+          'overloaded',
+          `Events cannot be kept safe now: ${reason}. Send them again later.`,
+          {
+            retryAfterSeconds: 5,
+          },
+        ),
+      )
+    },
+    async drain(stopping, graceMs) {
+      while (spool === undefined) {
+        if (stopping.aborted) return
+        await sleep(100)
+      }
+      await spool.drain(stopping, graceMs)
+    },
+    settle: (waitMs) => spool?.settle(waitMs) ?? Promise.resolve(),
+    status: () =>
+      spool?.status() ?? {
+        bytes: 0,
+        bytesMax: limits.bytesMax,
+        segments: 0,
+        rows: 0,
+        oldestMs: undefined,
+        damagedRows: 0,
+        undeliverable: 0,
+        refusing: reason,
+      },
+    tend: () => spool?.tend() ?? Promise.resolve(),
+    async close() {
+      closed.abort()
+      await tending
+      await spool?.close()
+      disown?.()
+    },
+  }
+}
+
+/** An error of the file system, as opposed to a bug. */
+function isDiskError(error: unknown): error is Error & { readonly code: string } {
+  return (
+    error instanceof Error &&
+    'syscall' in error &&
+    'code' in error &&
+    typeof error.code === 'string'
+  )
+}

@@ -1,0 +1,133 @@
+import type { Damage } from './damage.ts'
+import type { Disk, DiskFile } from './disk.ts'
+import type { Frontier } from './seals.ts'
+import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, SEGMENT_VERSION } from './frame.ts'
+import { readFrames, segmentName, segmentNumber } from './segment.ts'
+import { decodeEnd, type EndNote } from './writer.ts'
+
+/** A segment file that can be read. */
+export interface Segment {
+  readonly number: number
+  /** Where its frames end. */
+  readonly bytes: number
+  /** Of its first row. */
+  readonly ordinal: number
+  readonly createdAtMs: number
+}
+
+/** What an earlier process left. */
+export interface Recovered {
+  /** Oldest first. */
+  readonly segments: readonly Segment[]
+  /** The highest number in use, readable or not. */
+  readonly lastNumber: number
+  /** Behind the last row that can be read. */
+  readonly readable: number
+  /** Of the next row to be written. */
+  readonly ordinal: number
+}
+
+/**
+ * Looks at each segment file; cuts the torn tail of the newest one, which is the only place where a
+ * crash can leave one. What cannot be read is set aside; segments of a newer version are left alone.
+ */
+export async function recover(
+  disk: Disk,
+  damage: Damage,
+  delivered: Frontier | undefined,
+  say: (level: 'error' | 'warn' | 'info', text: string, fields?: object) => void,
+): Promise<Recovered> {
+  const names = (await disk.list()).filter((name) => segmentNumber(name) !== undefined).sort()
+  const segments: Segment[] = []
+  // Numbers are never used again: what is delivered and gone had one too.
+  let lastNumber = delivered?.segment ?? 0
+  let ordinal = delivered?.ordinal ?? 0
+  for (const [i, name] of names.entries()) {
+    const number = segmentNumber(name) ?? 0
+    lastNumber = Math.max(lastNumber, number)
+    const file = await disk.open(name)
+    try {
+      const size = await file.size()
+      const header = decodeSegmentHeader(await file.read(0, SEGMENT_HEADER_BYTES))
+      if (header !== undefined && header.version > SEGMENT_VERSION) {
+        say(
+          'error',
+          'a segment of the spool was written by a newer version: it waits for that one',
+          {
+            file: name,
+          },
+        )
+        continue
+      }
+      if (header?.segment !== number) {
+        // A crash between making the newest file and writing its header leaves it without one.
+        if (i === names.length - 1 && size < SEGMENT_HEADER_BYTES) await disk.remove(name)
+        else await damage.setAside(name, 'a file without the header of a segment')
+        continue
+      }
+      const newest = i === names.length - 1
+      const end = newest ? await cutTail(disk, damage, file, header.segment, size) : undefined
+      segments.push({
+        number,
+        bytes: end?.bytes ?? size,
+        ordinal: header.ordinal,
+        createdAtMs: header.createdAtMs,
+      })
+      ordinal = Math.max(ordinal, end?.ordinal ?? 0, header.ordinal)
+    } finally {
+      await file.close()
+    }
+  }
+  const note = await readEnd(disk)
+  if (note === undefined) return { segments, lastNumber, readable: ordinal, ordinal }
+  // The process before had said yes to more than is there: that is lost, and is told.
+  if (note.ordinal > ordinal) {
+    await damage.missing(ordinal, note.ordinal - ordinal)
+  }
+  return {
+    segments,
+    lastNumber: Math.max(lastNumber, note.segment),
+    readable: ordinal,
+    ordinal: Math.max(ordinal, note.ordinal),
+  }
+}
+
+/** Finds the end of the last good frame and cuts what stands behind it, keeping a copy. */
+async function cutTail(
+  disk: Disk,
+  damage: Damage,
+  file: DiskFile,
+  segment: number,
+  size: number,
+): Promise<{ bytes: number; ordinal: number }> {
+  let good = SEGMENT_HEADER_BYTES
+  let ordinal = 0
+  for await (const part of readFrames(file, segment, SEGMENT_HEADER_BYTES, size)) {
+    if (part.kind === 'damage') continue // Inside, it is told at delivery, which comes by here again.
+    good = part.end
+    ordinal = part.ordinal + part.batch.ends.length
+  }
+  if (good < size) {
+    const reason = 'the end of the newest segment was not written whole'
+    await damage.keep(file, segment, { kind: 'damage', at: good, end: size, reason })
+    await file.truncate(good)
+    await file.sync()
+    await disk.syncFolder()
+  }
+  return { bytes: good, ordinal }
+}
+
+async function readEnd(disk: Disk): Promise<EndNote | undefined> {
+  if (!(await disk.list()).includes('end')) return undefined
+  const file = await disk.open('end')
+  try {
+    return decodeEnd(await file.read(0, 64))
+  } finally {
+    await file.close()
+  }
+}
+
+/** Opens a segment to read it. */
+export function openSegment(disk: Disk, number: number): Promise<DiskFile> {
+  return disk.open(segmentName(number))
+}

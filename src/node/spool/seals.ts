@@ -1,0 +1,259 @@
+import { crc32 } from 'node:zlib'
+import type { Fate } from '../../pipeline/delivery.ts'
+import type { Disk, DiskFile } from './disk.ts'
+import type { Position } from './segment.ts'
+
+/** A stretch of frames whose rows' fates are decided, written down before the first try to send it. */
+export interface Seal {
+  readonly id: number
+  readonly from: Position
+  readonly to: Position
+  /** Of the first row, and how many rows. */
+  readonly ordinal: number
+  readonly rows: number
+  readonly fates: readonly Fate[]
+}
+
+/** Up to where everything is delivered. */
+export interface Frontier extends Position {
+  readonly ordinal: number
+}
+
+/** What the log says at the start. */
+export interface SealLogContent {
+  readonly frontier: Frontier | undefined
+  /** Sealed, and not known to be delivered; in order. */
+  readonly open: readonly Seal[]
+}
+
+/** The log of seals: what must be sent again exactly as before, and how far delivery is. */
+export interface SealLog {
+  /** Resolves when the seal is durable. */
+  readonly seal: (seal: Seal) => Promise<void>
+  /** A lost one only means that the same block is sent again, and dropped by its token. */
+  readonly done: (id: number, frontier: Frontier) => Promise<void>
+  /** Sealed and not yet done, in order. */
+  readonly open: () => readonly Seal[]
+  readonly close: () => Promise<void>
+}
+
+const NAME = /^seals-(\d{10})\.log$/
+const LOG_BYTES_MAX = 16 * 1024 * 1024
+const DROPPED = { duplicate: 0xffffffff, expired: 0xfffffffe } as const
+
+/** Reads what an earlier process left; a torn record at the end was never acted upon. */
+export async function readSealLog(
+  disk: Disk,
+): Promise<SealLogContent & { readonly number: number }> {
+  const numbers = (await disk.list())
+    .map((name) => NAME.exec(name)?.[1])
+    .filter((digits) => digits !== undefined)
+    .map(Number)
+    .sort((a, b) => b - a)
+  for (const number of numbers) {
+    const content = await readOne(disk, nameOf(number))
+    // A rotation that was cut short leaves a log that is not begun: the one before counts.
+    if (content !== undefined) return { ...content, number: numbers[0] ?? number }
+  }
+  return { frontier: undefined, open: [], number: numbers[0] ?? 0 }
+}
+
+/** Begins a new log that holds `content`, and removes the others. */
+export async function openSealLog(
+  disk: Disk,
+  content: SealLogContent & { readonly number: number },
+): Promise<SealLog> {
+  let { number, frontier } = content
+  const open = new Map(content.open.map((seal) => [seal.id, seal]))
+  let file: DiskFile | undefined
+  let at = 0
+  let turn = Promise.resolve()
+
+  async function rotate(): Promise<void> {
+    const old = file
+    file = undefined
+    await old?.close()
+    number += 1
+    const fresh = await disk.create(nameOf(number))
+    const seals = [...open.values()].flatMap(encodeSeal)
+    const records = [encodeFrontier(frontier), ...seals, record(BEGUN, Buffer.alloc(0))]
+    await fresh.write(records, 0)
+    await disk.syncFolder()
+    file = fresh
+    at = records.reduce((sum, record) => sum + record.length, 0)
+    for (const name of await disk.list()) {
+      const digits = NAME.exec(name)?.[1]
+      if (digits !== undefined && Number(digits) < number) await disk.remove(name)
+    }
+  }
+
+  /** One write at a time, at the end; a write that failed makes the next one begin a new file. */
+  function write(pieces: readonly Uint8Array[]): Promise<void> {
+    const run = async () => {
+      if (file === undefined || at > LOG_BYTES_MAX) await rotate()
+      try {
+        await file?.write(pieces, at)
+      } catch (error) {
+        await file?.close()
+        file = undefined
+        throw error
+      }
+      at += pieces.reduce((sum, piece) => sum + piece.length, 0)
+    }
+    const next = turn.then(run)
+    turn = next.catch(() => undefined) // Its caller hears of it; the next one tries anew.
+    return next
+  }
+
+  await rotate()
+  return {
+    async seal(seal) {
+      await write(encodeSeal(seal))
+      open.set(seal.id, seal)
+    },
+    async done(id, now) {
+      open.delete(id)
+      frontier = now
+      await write([encodeDone(id, now)])
+    },
+    open: () => [...open.values()],
+    async close() {
+      await turn
+      await file?.close()
+      file = undefined
+    },
+  }
+}
+
+function nameOf(number: number): string {
+  return `seals-${String(number).padStart(10, '0')}.log`
+}
+
+// A record: length u32, CRC-32 u32, then `type` and the rest.
+const FRONTIER = 1
+const SEAL = 2
+const DONE = 3
+/** Stands behind what a new log took over from the one before: without it that one still counts. */
+const BEGUN = 4
+
+function record(type: number, body: Buffer): Buffer {
+  const bytes = Buffer.allocUnsafe(9 + body.length)
+  bytes.writeUInt32LE(1 + body.length, 0)
+  bytes.writeUInt8(type, 8)
+  body.copy(bytes, 9)
+  bytes.writeUInt32LE(crc32(bytes.subarray(8)), 4)
+  return bytes
+}
+
+function encodeFrontier(frontier: Frontier | undefined): Buffer {
+  return record(FRONTIER, frontier === undefined ? Buffer.alloc(0) : placeBytes(frontier))
+}
+
+function encodeDone(id: number, frontier: Frontier): Buffer {
+  const head = Buffer.alloc(6)
+  head.writeUIntLE(id, 0, 6)
+  return record(DONE, Buffer.concat([head, placeBytes(frontier)]))
+}
+
+function placeBytes({ segment, offset, ordinal }: Frontier): Buffer {
+  const bytes = Buffer.alloc(16)
+  bytes.writeUInt32LE(segment, 0)
+  bytes.writeUIntLE(offset, 4, 6)
+  bytes.writeUIntLE(ordinal, 10, 6)
+  return bytes
+}
+
+function readPlace(bytes: Buffer, at: number): Frontier {
+  return {
+    segment: bytes.readUInt32LE(at),
+    offset: bytes.readUIntLE(at + 4, 6),
+    ordinal: bytes.readUIntLE(at + 10, 6),
+  }
+}
+
+/** Suffixes repeat (one an issue), so they stand once and each row names its own. */
+function encodeSeal({ id, from, to, ordinal, rows, fates }: Seal): Buffer[] {
+  const places = new Map<Uint8Array, number>()
+  const suffixes: Uint8Array[] = []
+  const names = Buffer.allocUnsafe(4 * fates.length)
+  for (const [i, fate] of fates.entries()) {
+    if (typeof fate === 'string') {
+      names.writeUInt32LE(DROPPED[fate], 4 * i)
+      continue
+    }
+    let place = places.get(fate)
+    if (place === undefined) {
+      place = suffixes.push(fate) - 1
+      places.set(fate, place)
+    }
+    names.writeUInt32LE(place, 4 * i)
+  }
+  const head = Buffer.alloc(6 + 16 + 16 + 4 + 4)
+  head.writeUIntLE(id, 0, 6)
+  placeBytes({ ...from, ordinal }).copy(head, 6)
+  placeBytes({ ...to, ordinal: ordinal + rows }).copy(head, 22)
+  head.writeUInt32LE(fates.length, 38)
+  head.writeUInt32LE(suffixes.length, 42)
+  const lengths = Buffer.allocUnsafe(4 * suffixes.length)
+  for (const [i, suffix] of suffixes.entries()) lengths.writeUInt32LE(suffix.length, 4 * i)
+  return [record(SEAL, Buffer.concat([head, names, lengths, ...suffixes]))]
+}
+
+function decodeSeal(body: Buffer): Seal {
+  const from = readPlace(body, 6)
+  const to = readPlace(body, 22)
+  const count = body.readUInt32LE(38)
+  const suffixCount = body.readUInt32LE(42)
+  const names = 46
+  const lengths = names + 4 * count
+  let at = lengths + 4 * suffixCount
+  const suffixes = Array.from({ length: suffixCount }, (_, i) => {
+    const suffix = body.subarray(at, at + body.readUInt32LE(lengths + 4 * i))
+    at += suffix.length
+    return suffix
+  })
+  const fates = Array.from({ length: count }, (_, i): Fate => {
+    const name = body.readUInt32LE(names + 4 * i)
+    if (name === DROPPED.expired) return 'expired'
+    return suffixes[name] ?? 'duplicate'
+  })
+  const { ordinal } = from
+  return { id: body.readUIntLE(0, 6), from, to, ordinal, rows: to.ordinal - ordinal, fates }
+}
+
+async function readOne(disk: Disk, name: string): Promise<SealLogContent | undefined> {
+  const file = await disk.open(name)
+  try {
+    const bytes = await file.read(0, await file.size())
+    return parse(bytes)
+  } finally {
+    await file.close()
+  }
+}
+
+function parse(bytes: Buffer): SealLogContent | undefined {
+  let frontier: Frontier | undefined
+  let begun = false
+  const open = new Map<number, Seal>()
+  for (let at = 0; at + 9 <= bytes.length;) {
+    const length = bytes.readUInt32LE(at)
+    const body = bytes.subarray(at + 8, at + 8 + length)
+    if (length < 1 || body.length !== length || crc32(body) !== bytes.readUInt32LE(at + 4)) break
+    const type = body.readUInt8(0)
+    const content = body.subarray(1)
+    if (type === BEGUN) {
+      begun = true
+    } else if (type === FRONTIER) {
+      if (content.length > 0) frontier = readPlace(content, 0)
+    } else if (type === SEAL) {
+      const seal = decodeSeal(content)
+      open.set(seal.id, seal)
+    } else if (type === DONE) {
+      open.delete(content.readUIntLE(0, 6))
+      frontier = readPlace(content, 6)
+    }
+    at += 8 + length
+  }
+  if (!begun) return undefined
+  return { frontier, open: [...open.values()].sort((a, b) => a.id - b.id) }
+}

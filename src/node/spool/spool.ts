@@ -1,0 +1,300 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Delivery } from '../../pipeline/delivery.ts'
+import type { Batch, Spool } from '../../pipeline/spool.ts'
+import { Refusal } from '../../refusal.ts'
+import { openDamage, type Damage } from './damage.ts'
+import type { Disk } from './disk.ts'
+import { createDrain, type Drain, type DrainStop } from './drain.ts'
+import { frameBytes, SEGMENT_HEADER_BYTES } from './frame.ts'
+import { recover, type Segment } from './recover.ts'
+import { openReserve, type Reserve } from './reserve.ts'
+import { openSealLog, readSealLog, type Frontier, type SealLog } from './seals.ts'
+import { segmentName } from './segment.ts'
+import { createSource } from './source.ts'
+import { retryMarked, setAside } from './undeliverable.ts'
+import { openWriter, type Writer } from './writer.ts'
+
+/** How large the spool may grow and how it is delivered. */
+export interface SpoolLimits {
+  readonly bytesMax: number
+  readonly segmentBytes: number
+  readonly rowsMax: number
+  readonly windowBytesMax: number
+  readonly ageMsMax: number
+  readonly memoryBytesMax: number
+  readonly windowsMax: number
+}
+
+const RESTART_MS = 1_000
+const FREE_BYTES_MIN = 32 * 1024 * 1024
+
+/** A spool on disk, whose owner can close it. */
+export interface DiskSpool extends Spool {
+  /** Lets go of all files; what is not delivered waits for the next process. */
+  readonly close: () => Promise<void>
+  /** Tries what failed before: to be called about once a second. */
+  readonly tend: () => Promise<void>
+}
+
+/**
+ * Opens the spool in a folder that is already ours: cuts a torn tail, counts what is damaged, and
+ * finds what is still to be delivered.
+ */
+export async function openSpool(
+  disk: Disk,
+  delivery: Delivery,
+  limits: SpoolLimits,
+): Promise<DiskSpool> {
+  const damage = await openDamage(disk, delivery.say)
+  const log = await readSealLog(disk)
+  const found = await recover(disk, damage, log.frontier, delivery.say)
+  const seals = await openSealLog(disk, log)
+  const reserve = await openReserve(disk)
+  const firstOrdinal = found.segments[0]?.ordinal ?? found.readable
+  const start = log.frontier ?? { segment: 0, offset: 0, ordinal: firstOrdinal }
+  const parts = assemble({ disk, delivery, limits, damage, seals, reserve, found, start })
+  return makeSpool(parts, { disk, delivery, limits, damage, reserve, seals })
+}
+
+interface Parts {
+  readonly writer: Writer
+  readonly drain: Drain
+  /** The end of what is durable. */
+  readonly end: () => Frontier
+  readonly segments: Map<number, Segment>
+  readonly bytes: () => number
+  readonly ages: Ages
+  readonly undeliverable: { count: number }
+}
+
+interface AssembleDeps {
+  readonly disk: Disk
+  readonly delivery: Delivery
+  readonly limits: SpoolLimits
+  readonly damage: Damage
+  readonly seals: SealLog
+  readonly reserve: Reserve
+  readonly found: Awaited<ReturnType<typeof recover>>
+  readonly start: Frontier
+}
+
+/** Joins writer, source and drain over the list of segments. */
+function assemble(deps: AssembleDeps): Parts {
+  const { disk, delivery, limits, found } = deps
+  const segments = new Map(found.segments.map((segment) => [segment.number, segment]))
+  const ages = rememberAges()
+  for (const { ordinal, createdAtMs } of found.segments) ages.note(ordinal, createdAtMs)
+  const undeliverable = { count: 0 }
+
+  const writer = openWriter({
+    disk,
+    segmentBytes: limits.segmentBytes,
+    nowMs: delivery.nowMs,
+    next: { segment: found.lastNumber, ordinal: found.ordinal },
+    opened(number, ordinal) {
+      const createdAtMs = delivery.nowMs()
+      segments.set(number, { number, bytes: SEGMENT_HEADER_BYTES, ordinal, createdAtMs })
+    },
+    committed(frames) {
+      const last = frames.at(-1)
+      const segment = last === undefined ? undefined : segments.get(last.segment)
+      if (last === undefined || segment === undefined) return
+      segments.set(segment.number, { ...segment, bytes: last.end })
+      ages.note(last.ordinal, delivery.nowMs())
+      source.offer(frames)
+      drain.wake()
+    },
+    say: delivery.say,
+  })
+  const end = () => {
+    const end = writer.end()
+    if (end.offset > 0) return end
+    // Before the first write of this process, the end is that of the newest file there is.
+    const newest = [...segments.values()].at(-1)
+    return newest === undefined
+      ? { ...end, ordinal: found.readable }
+      : { segment: newest.number, offset: newest.bytes, ordinal: found.readable }
+  }
+  const source = createSource({
+    disk,
+    delivery,
+    damage: deps.damage,
+    rowsMax: limits.rowsMax,
+    bytesMax: limits.windowBytesMax,
+    memoryBytesMax: limits.memoryBytesMax,
+    segments: () => [...segments.values()],
+  })
+  const drain = createDrain({
+    delivery,
+    source,
+    start: deps.start,
+    seals: deps.seals,
+    rowsMax: limits.rowsMax,
+    bytesMax: limits.windowBytesMax,
+    ageMsMax: limits.ageMsMax,
+    windowsMax: limits.windowsMax,
+    end,
+    async forget(frontier) {
+      ages.forget(frontier.ordinal)
+      const current = writer.end().segment
+      for (const { number, bytes } of [...segments.values()]) {
+        const passed = number < frontier.segment
+        const finished = number === frontier.segment && frontier.offset >= bytes
+        if (!passed && !(finished && number !== current)) continue
+        await disk.remove(segmentName(number))
+        segments.delete(number)
+      }
+    },
+    async setAside(rows) {
+      await setAside(disk, rows, delivery)
+      undeliverable.count += rows.length
+    },
+    makeRoom: deps.reserve.release,
+  })
+  const bytes = () => [...segments.values()].reduce((sum, segment) => sum + segment.bytes, 0)
+  return { writer, drain, end, segments, bytes, ages, undeliverable }
+}
+
+interface SpoolDeps {
+  readonly disk: Disk
+  readonly delivery: Delivery
+  readonly limits: SpoolLimits
+  readonly damage: Damage
+  readonly reserve: Reserve
+  readonly seals: SealLog
+}
+
+function makeSpool(parts: Parts, deps: SpoolDeps): DiskSpool {
+  const { writer, drain, segments, ages, undeliverable } = parts
+  const { limits, delivery } = deps
+  let waitingBytes = 0
+  let stopping = false
+  let free: { readonly bytes: number; readonly bytesTotal: number } | undefined
+
+  function refusing(): string | undefined {
+    if (stopping) return 'the server is stopping'
+    const failure = writer.failure()
+    if (failure !== undefined) return failure
+    const bytes = parts.bytes() + waitingBytes
+    if (bytes >= limits.bytesMax) return `the spool is full (${bytes} of ${limits.bytesMax} bytes)`
+    // Before the disk is really full: delivery needs room to seal, and others may use the disk too.
+    if (free !== undefined && free.bytes < Math.min(FREE_BYTES_MIN, free.bytesTotal / 10)) {
+      return 'the disk is full'
+    }
+    return undefined
+  }
+
+  async function runUntilStopped(stop: DrainStop): Promise<void> {
+    while (!stop.now.aborted) {
+      try {
+        await drain.run(deps.seals.open(), stop)
+        return
+      } catch (error) {
+        if (stop.now.aborted) break
+        // A bug or a disk that cannot be read. What is sealed is sent as sealed, the rest is read again.
+        delivery.bug(error)
+        await sleep(RESTART_MS)
+      }
+    }
+    delivery.say('info', 'stopping: what is not delivered waits on disk', { rows: rowsWaiting() })
+  }
+
+  function rowsWaiting(): number {
+    return Math.max(0, parts.end().ordinal - drain.frontier().ordinal)
+  }
+
+  return {
+    async append(batch: Batch) {
+      const size = frameBytes(batch)
+      waitingBytes += size
+      try {
+        const reason = refusing()
+        if (reason !== undefined) {
+          throw new Refusal(
+            'overloaded',
+            `Events cannot be kept safe now: ${reason}. Send them again later.`,
+            { retryAfterSeconds: 5 },
+          )
+        }
+        await writer.append(batch)
+      } finally {
+        waitingBytes -= size
+      }
+    },
+
+    async drain(finish, graceMs) {
+      const now = new AbortController()
+      let timer: NodeJS.Timeout | undefined
+      const begin = () => {
+        stopping = true
+        timer = setTimeout(() => {
+          now.abort(new Error('The time to stop is over.'))
+        }, graceMs)
+      }
+      if (finish.aborted) begin()
+      else finish.addEventListener('abort', begin, { once: true })
+      try {
+        await runUntilStopped({ finish, now: now.signal })
+      } finally {
+        clearTimeout(timer)
+      }
+    },
+
+    async settle(waitMs) {
+      if (rowsWaiting() > limits.rowsMax) return
+      let timer: NodeJS.Timeout | undefined
+      const waited = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, waitMs)
+      })
+      await Promise.race([drain.settle(), waited])
+      clearTimeout(timer)
+    },
+
+    status: () => ({
+      bytes: parts.bytes(),
+      bytesMax: limits.bytesMax,
+      segments: segments.size,
+      rows: rowsWaiting(),
+      oldestMs: rowsWaiting() === 0 ? undefined : ages.oldest(),
+      damagedRows: deps.damage.rows(),
+      undeliverable: undeliverable.count,
+      refusing: refusing(),
+    }),
+
+    async tend() {
+      free = await deps.disk.free()
+      await writer.repair()
+      if (refusing() !== undefined) return
+      await deps.reserve.restore()
+      undeliverable.count = await retryMarked(deps.disk, delivery, writer.append)
+    },
+
+    async close() {
+      await writer.close()
+      await deps.seals.close()
+    },
+  }
+}
+
+interface Ages {
+  readonly note: (ordinal: number, atMs: number) => void
+  readonly forget: (ordinal: number) => void
+  readonly oldest: () => number | undefined
+}
+
+/** When rows came, to the second: for the age of the oldest one that waits. */
+function rememberAges(): Ages {
+  let samples: { readonly ordinal: number; readonly atMs: number }[] = []
+  return {
+    note(ordinal, atMs) {
+      const last = samples.at(-1)
+      if (last === undefined || Math.abs(atMs - last.atMs) >= 1_000) samples.push({ ordinal, atMs })
+    },
+    forget(ordinal) {
+      // The last sample before the frontier still covers rows behind it.
+      const next = samples.findIndex((sample) => sample.ordinal >= ordinal)
+      samples = next < 0 ? [] : samples.slice(next)
+    },
+    oldest: () => samples[0]?.atMs,
+  }
+}

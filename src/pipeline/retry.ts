@@ -1,0 +1,142 @@
+import type { Block, BlockRow, DeliveryDeps, RefusedRow } from './delivery.ts'
+import { idKey } from './delivery.ts'
+
+/** Sends one block; safe to repeat with the same token. */
+export type Insert = (
+  insert: {
+    readonly format: number
+    /** The rows' bytes, each followed by its suffix, in large pieces; made anew by each iteration. */
+    readonly body: Iterable<Uint8Array>
+    readonly token: string
+    readonly rows: number
+  },
+  signal: AbortSignal,
+) => Promise<void>
+
+const BACKOFF_MS_MIN = 100
+const BACKOFF_MS_MAX = 5_000
+/** After so many tries an error that we do not know may lie in the rows. */
+const TRIES_BEFORE_SUSPICION = 8
+const PIECE_BYTES = 1024 * 1024
+
+/**
+ * Tries to insert a block until it is stored, halving it where its content is refused.
+ * @returns the rows that are refused for their content, each alone.
+ * @throws the abort's reason, and nothing else.
+ */
+export async function deliverRows(
+  block: Block,
+  deps: DeliveryDeps,
+  signal: AbortSignal,
+): Promise<readonly RefusedRow[]> {
+  let storedSome = false
+
+  /** Resolves with undefined when stored, else with the error that speaks against the rows. */
+  async function attempt(rows: readonly BlockRow[], token: string): Promise<unknown> {
+    for (let tries = 1; ; tries += 1) {
+      signal.throwIfAborted()
+      try {
+        await deps.insert(
+          { format: block.format, body: piecesOf(rows), token, rows: rows.length },
+          signal,
+        )
+        storedSome = true
+        return undefined
+      } catch (error) {
+        signal.throwIfAborted()
+        if (deps.isContentRefusal(error)) return error
+        // A single row is given up for an unknown error only where its neighbours were taken.
+        const suspicious = tries >= TRIES_BEFORE_SUSPICION && (rows.length > 1 || storedSome)
+        if (suspicious && tries % TRIES_BEFORE_SUSPICION === 0 && isAnswer(error)) return error
+        if (tries === 1 || tries % 10 === 0) {
+          deps.say('warn', 'insert failed, trying again', { tries, error: textOf(error) })
+        }
+        await pause(backoffMs(tries, deps.random), signal)
+      }
+    }
+  }
+
+  async function halve(rows: readonly BlockRow[], error: unknown): Promise<RefusedRow[]> {
+    // A block that was refused may have left some of its rows: those must not be sent under another token.
+    const stored = await askUntilAnswered(rows)
+    const rest = rows.filter((row) => !stored.has(idKey(row)))
+    if (rest.length === 0) return []
+    if (rest.length === 1 && rows.length === 1) {
+      return rest.map((row) => ({ row, format: block.format, error: textOf(error) }))
+    }
+    const middle = Math.ceil(rest.length / 2)
+    return [...(await deliver(rest.slice(0, middle))), ...(await deliver(rest.slice(middle)))]
+  }
+
+  async function askUntilAnswered(rows: readonly BlockRow[]): Promise<ReadonlySet<string>> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await deps.storedIds(rows, signal)
+      } catch {
+        // Whatever it was, the block's next insert tells it again, and with its reason.
+        await pause(backoffMs(tries, deps.random), signal)
+      }
+    }
+  }
+
+  async function deliver(rows: readonly BlockRow[]): Promise<RefusedRow[]> {
+    if (rows.length === 0) return []
+    const error = await attempt(rows, deps.digest(rows.map(idKey)))
+    return error === undefined ? [] : halve(rows, error)
+  }
+
+  const error = await attempt(block.rows, block.token)
+  return error === undefined ? [] : halve(block.rows, error)
+}
+
+/** ClickHouse answered, as opposed to a network that did not. */
+function isAnswer(error: unknown): boolean {
+  return error instanceof Error && error.name === 'ClickHouseError'
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message.slice(0, 1_000) : String(error)
+}
+
+function backoffMs(tries: number, random: () => number): number {
+  const full = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** (tries - 1))
+  return full * (0.5 + random() / 2)
+}
+
+/** Resolves after `ms`, or rejects with the abort's reason. */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = () => {
+      clearTimeout(timer)
+      reject(signal.reason instanceof Error ? signal.reason : new Error('aborted'))
+    }
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', abort)
+      resolve()
+    }, ms)
+    if (signal.aborted) abort()
+    else signal.addEventListener('abort', abort, { once: true })
+  })
+}
+
+/** The rows' bytes with their suffixes, copied into pieces of about a megabyte. */
+export function piecesOf(rows: readonly BlockRow[]): Iterable<Uint8Array> {
+  return {
+    *[Symbol.iterator]() {
+      let piece = new Uint8Array(PIECE_BYTES)
+      let filled = 0
+      for (const { bytes, start, end, suffix } of rows) {
+        const length = end - start + suffix.length
+        if (filled + length > piece.length) {
+          if (filled > 0) yield piece.subarray(0, filled)
+          piece = new Uint8Array(Math.max(PIECE_BYTES, length))
+          filled = 0
+        }
+        piece.set(bytes.subarray(start, end), filled)
+        piece.set(suffix, filled + end - start)
+        filled += length
+      }
+      if (filled > 0) yield piece.subarray(0, filled)
+    },
+  }
+}
