@@ -1,0 +1,277 @@
+import { z } from 'zod'
+import type { ZodOpenApiOperationObject, ZodOpenApiPathsObject } from 'zod-openapi'
+import { HealthAnswer, LiveAnswer, ReadyAnswer, UnreadyAnswer } from './health.ts'
+import {
+  SourceMapBatch,
+  SourceMapUpload,
+  SourceMapsChanged,
+  SourceMapsListed,
+  SourceMapsQuery,
+} from './sourcemaps.ts'
+
+/** Schemas of parts that this folder must not know: what validates is what is documented. */
+export interface DocumentedSchemas {
+  readonly nativeBatch: z.ZodType
+  readonly dashboard: {
+    readonly errorsQuery: z.ZodObject
+    readonly errorQuery: z.ZodObject
+    readonly trendsQuery: z.ZodObject
+    readonly codesQuery: z.ZodObject
+    readonly errorsAnswer: z.ZodType
+    readonly errorAnswer: z.ZodType
+    readonly trendsAnswer: z.ZodType
+    readonly codesAnswer: z.ZodType
+    readonly appsAnswer: z.ZodType
+  }
+}
+
+/** How the API says no. */
+export const ProblemAnswer = z
+  .object({
+    success: z.literal(false),
+    error: z.string().describe('One sentence: what is wrong and what would be right.'),
+  })
+  .meta({ id: 'Problem' })
+
+const RejectedEvents = z
+  .array(
+    z.object({
+      index: z.number().int().min(0).describe('Place in the request, from 0.'),
+      id: z.string().nullable(),
+      error: z.string(),
+    }),
+  )
+  .describe('The events that were not understood; the others are safe.')
+
+const IngestAnswer = z
+  .object({
+    success: z.literal(true),
+    accepted: z.number().int().min(1).describe('Events that are safe: a crash cannot lose them.'),
+    rejected: RejectedEvents.optional(),
+  })
+  .meta({ id: 'IngestAnswer' })
+
+const IngestProblem = z
+  .object({ ...ProblemAnswer.shape, rejected: RejectedEvents.optional() })
+  .meta({ id: 'IngestProblem' })
+
+const KeyAnswer = z.object({
+  success: z.literal(true),
+  appId: z.string(),
+  appName: z.string(),
+})
+
+/** The refusals that several operations share, by status: components of the document. */
+export const REFUSALS = {
+  400: ['Malformed', 'A field or parameter is wrong; `error` names it.'],
+  401: ['Unauthenticated', 'No API key, or one that is not known.'],
+  403: ['Forbidden', 'The API key is revoked, has expired, lacks the scope, or is of another app.'],
+  404: ['NotFound', 'There is no such thing, or not for this key.'],
+  408: ['Timeout', 'The request did not arrive completely in time.'],
+  413: ['TooLarge', 'The body is too large, as sent or decompressed.'],
+  415: ['UnsupportedEncoding', 'The Content-Encoding is not known here.'],
+  429: ['RateLimited', 'Too much at once; `Retry-After` says when to go on.'],
+  500: ['Bug', 'A bug of ours; `X-Request-Id` helps to find it.'],
+  503: ['Overloaded', 'Not possible at the moment; `Retry-After` says when to try again.'],
+} as const
+
+type RefusalStatus = keyof typeof REFUSALS
+
+const READ = [408, 500] as const
+const WRITE = [400, 401, 403, 408, 413, 415, 429, 500, 503] as const
+
+function refusals(...statuses: readonly RefusalStatus[]) {
+  return Object.fromEntries(
+    statuses.map((status) => [
+      `${status}` as const,
+      { $ref: `#/components/responses/${REFUSALS[status][0]}` },
+    ]),
+  )
+}
+
+function json(description: string, schema: z.ZodType) {
+  return { description, content: { 'application/json': { schema } } }
+}
+
+function page(description: string) {
+  return { description, content: { 'text/html': { schema: z.string() } } }
+}
+
+const keyed = (scope: string) => ({
+  description: `Needs an API key with the scope \`${scope}\`.`,
+  security: [{ apiKey: [] }, { bearer: [] }],
+})
+
+/** Every operation of the native, source map, dashboard and operations APIs. */
+export function documentedPaths(schemas: DocumentedSchemas): ZodOpenApiPathsObject {
+  return {
+    ...ingestPaths(schemas),
+    ...sourceMapPaths(),
+    ...dashboardPaths(schemas),
+    ...operationsPaths(),
+  }
+}
+
+function ingestPaths({ nativeBatch }: DocumentedSchemas): ZodOpenApiPathsObject {
+  const encodings = z.enum(['gzip', 'deflate', 'br', 'zstd']).optional()
+  return {
+    '/api/v1/ingest': {
+      post: {
+        operationId: 'ingest',
+        tags: ['Ingest'],
+        summary: 'Take events',
+        ...keyed('ingest'),
+        requestParams: { header: z.object({ 'Content-Encoding': encodings }) },
+        requestBody: {
+          required: true,
+          content: { 'application/json': { schema: nativeBatch } },
+        },
+        responses: {
+          200: json('All or some events are accepted.', IngestAnswer),
+          ...refusals(...WRITE),
+          400: json('Nothing was accepted; `rejected` says why, event by event.', IngestProblem),
+        },
+      },
+    },
+    '/api/v1/ingest/test': {
+      get: {
+        operationId: 'testKey',
+        tags: ['Ingest'],
+        summary: 'Try an API key',
+        ...keyed('ingest'),
+        responses: { 200: json('The key works.', KeyAnswer), ...refusals(401, 403, ...READ) },
+      },
+    },
+  }
+}
+
+function sourceMapPaths(): ZodOpenApiPathsObject {
+  const upload = (id: string, summary: string, body: z.ZodType): ZodOpenApiOperationObject => ({
+    operationId: id,
+    tags: ['Source maps'],
+    summary,
+    ...keyed('sourcemaps'),
+    requestBody: { required: true, content: { 'application/json': { schema: body } } },
+    responses: { 200: json('Stored.', SourceMapsChanged), ...refusals(...WRITE) },
+  })
+  const rest = { tags: ['Source maps'], ...keyed('sourcemaps') }
+  return {
+    '/api/v1/sourcemaps/upload': {
+      post: upload('uploadSourceMap', 'Upload a source map', SourceMapUpload),
+    },
+    '/api/v1/sourcemaps/upload-batch': {
+      post: upload('uploadSourceMaps', 'Upload source maps of one version', SourceMapBatch),
+    },
+    '/api/v1/sourcemaps/list': {
+      get: {
+        operationId: 'listSourceMaps',
+        summary: 'List source maps',
+        ...rest,
+        requestParams: { query: SourceMapsQuery },
+        responses: {
+          200: json('The maps, without their content.', SourceMapsListed),
+          ...refusals(401, 403, 503, ...READ),
+        },
+      },
+    },
+    '/api/v1/sourcemaps/{appVersion}': {
+      delete: {
+        operationId: 'deleteSourceMaps',
+        summary: 'Delete the source maps of one version',
+        ...rest,
+        requestParams: { path: z.object({ appVersion: z.string() }) },
+        responses: {
+          200: json('Deleted.', SourceMapsChanged),
+          ...refusals(401, 403, 503, ...READ),
+        },
+      },
+    },
+  }
+}
+
+function dashboardPaths({ dashboard: d }: DocumentedSchemas): ZodOpenApiPathsObject {
+  const question = (
+    operationId: string,
+    summary: string,
+    answer: z.ZodType,
+    requestParams: ZodOpenApiOperationObject['requestParams'],
+    ...statuses: readonly RefusalStatus[]
+  ): ZodOpenApiOperationObject => ({
+    operationId,
+    tags: ['Dashboard'],
+    summary,
+    ...keyed('read'),
+    ...(requestParams === undefined ? {} : { requestParams }),
+    responses: { 200: json('The answer.', answer), ...refusals(...statuses, 401, 403, ...READ) },
+  })
+  const id = z.string().describe('Id of the event: a UUID in either case.')
+  const one = { path: z.object({ id }), query: d.errorQuery }
+  const { errorsAnswer, errorAnswer, trendsAnswer, codesAnswer, appsAnswer } = d
+  const ask = (...args: Parameters<typeof question>) => ({ get: question(...args) })
+  return {
+    '/dashboard/api/errors': ask(
+      'listErrors',
+      'Events, newest first',
+      errorsAnswer,
+      { query: d.errorsQuery },
+      400,
+      503,
+    ),
+    '/dashboard/api/errors/{id}': ask('getError', 'One event', errorAnswer, one, 400, 404, 503),
+    '/dashboard/api/trends': ask(
+      'listTrends',
+      'Events per hour or day',
+      trendsAnswer,
+      { query: d.trendsQuery },
+      400,
+      503,
+    ),
+    '/dashboard/api/codes': ask(
+      'listCodes',
+      'Error codes with counts',
+      codesAnswer,
+      { query: d.codesQuery },
+      400,
+      503,
+    ),
+    '/dashboard/api/apps': ask('listApps', 'Apps that the key may read', appsAnswer, undefined),
+  }
+}
+
+function operationsPaths(): ZodOpenApiPathsObject {
+  const open = (
+    operationId: string,
+    summary: string,
+    responses: ZodOpenApiOperationObject['responses'],
+  ) => ({ get: { operationId, tags: ['Operations'], summary, security: [], responses } })
+  const metrics = { 'text/plain': { schema: z.string() } }
+  const anyObject = z.record(z.string(), z.unknown())
+  return {
+    '/health': open('health', 'Health with dependencies', {
+      200: json('Events are accepted; `degraded` while ClickHouse is away.', HealthAnswer),
+      503: json('Events cannot be accepted.', HealthAnswer),
+    }),
+    '/health/live': open('live', 'Whether the process runs', { 200: json('Yes.', LiveAnswer) }),
+    '/health/ready': open('ready', 'Whether to send requests here', {
+      200: json('Yes.', ReadyAnswer),
+      503: json('No, and why.', UnreadyAnswer),
+    }),
+    '/metrics': open('metrics', 'Metrics for Prometheus', {
+      200: { description: 'Prometheus text, or OpenMetrics by `Accept`.', content: metrics },
+      ...refusals(500),
+    }),
+    '/openapi.json': open('openapi', 'This document', {
+      200: json('OpenAPI 3.1.', anyObject),
+    }),
+    '/docs': open('docs', 'This document, to read', { 200: page('A page.') }),
+    '/': open('index', 'The dashboard, or where everything is', {
+      200: {
+        description: 'The dashboard for browsers, else names and links.',
+        content: {
+          'application/json': { schema: anyObject },
+          'text/html': { schema: z.string() },
+        },
+      },
+    }),
+  }
+}
