@@ -86,6 +86,10 @@ export const Environment = z.object({
     .min(1_024)
     .default(8 * 1024 * 1024)
     .describe('Largest request body, before and after decompression.'),
+  SOURCEMAP_BODY_BYTES_MAX: bytes
+    .min(1_024)
+    .default(64 * 1024 * 1024)
+    .describe('Largest upload of source maps, before and after decompression.'),
   INTAKE_EVENTS_MAX: count.max(100_000).default(1_000).describe('Most events in one request.'),
   INTAKE_BYTES_IN_FLIGHT_MAX: bytes
     .default(64 * 1024 * 1024)
@@ -171,6 +175,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>) {
       bodyBytesMax: e.INTAKE_BODY_BYTES_MAX,
       eventsMax: e.INTAKE_EVENTS_MAX,
       bytesInFlightMax: e.INTAKE_BYTES_IN_FLIGHT_MAX,
+      sourceMapBytesMax: e.SOURCEMAP_BODY_BYTES_MAX,
     },
     spool: { bytesMax: e.SPOOL_BYTES_MAX, segmentBytes: e.SPOOL_SEGMENT_BYTES },
     delivery: {

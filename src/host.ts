@@ -1,6 +1,7 @@
-import type { ClickHouse } from './store/clickhouse.ts'
 import type { Delivery } from './pipeline/delivery.ts'
+import type { RecentIds } from './pipeline/recent.ts'
 import type { Spool } from './pipeline/spool.ts'
+import type { ClickHouse } from './store/clickhouse.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 
 /** All the core asks of the runtime it lives in. To run somewhere new, implement this page. */
@@ -11,11 +12,31 @@ export interface Host {
   readonly nowMs: () => number
   /** On disk under Node, straight through at the edge. */
   readonly openSpool: (delivery: Delivery) => Promise<Spool>
-  /** Inflates a request body. Yields at most `bytesMax` + 1 bytes before it must be given up. */
+  /** What the spool promises before an insert answers; undefined where the answer waits for the store. */
+  readonly hasDiskSpool: boolean
+  /** Ids that this process saw lately; at the edge a process sees too few, and remembers none. */
+  readonly recent: RecentIds
+  /** The same for the same texts in the same order, and for no others. */
+  readonly digest: (texts: readonly string[]) => string
   readonly inflate: Inflate
+  /** `/metrics`, in the format that `accept` asks for. */
+  readonly metrics: (
+    accept: string | undefined,
+  ) => Promise<{ readonly contentType: string; readonly text: string }>
+  /** One answered request, for its log line and its metrics. */
+  readonly answered: (line: AnsweredLine) => void
 }
 
-/** Encodings of a request body that a runtime can undo. */
+/** See http/access.ts, which makes it. */
+export interface AnsweredLine {
+  readonly method: string
+  readonly path: string
+  readonly status: number
+  readonly elapsedMs: number
+  readonly requestId: string
+}
+
+/** Inflates a request body a piece at a time, only as it is read. Undefined where the runtime cannot. */
 export type Inflate = (
   encoding: 'gzip' | 'deflate' | 'br' | 'zstd',
   body: ReadableStream<Uint8Array>,

@@ -222,38 +222,39 @@ async function onceMoreAfterReset<T>(signal: AbortSignal, ask: () => Promise<T>)
   }
 }
 
-function byteStream(pieces: readonly Uint8Array[]): Readable {
-  const joined = joinSmall(pieces)
-  let next = 0
+/** Made as the socket takes it, so that a block is never copied whole. */
+function byteStream(pieces: Iterable<Uint8Array>): Readable {
+  const iterator = joinSmall(pieces)
   return new Readable({
     highWaterMark: 4 * PIECE_BYTES_MIN,
     read() {
-      let room = true
-      while (room && next < joined.length) room = this.push(joined[next++])
-      if (next >= joined.length) this.push(null)
+      for (let room = true; room;) {
+        const { done, value } = iterator.next()
+        if (done === true) {
+          this.push(null)
+          return
+        }
+        room = this.push(value)
+      }
     },
   })
 }
 
-function joinSmall(pieces: readonly Uint8Array[]): readonly Uint8Array[] {
-  const joined: Uint8Array[] = []
+function* joinSmall(pieces: Iterable<Uint8Array>): Generator<Uint8Array, undefined> {
   let small: Uint8Array[] = []
   let smallBytes = 0
-  const flush = () => {
-    if (small.length > 0) joined.push(Buffer.concat(small, smallBytes))
-    small = []
-    smallBytes = 0
-  }
   for (const piece of pieces) {
-    if (piece.byteLength >= PIECE_BYTES_MIN) {
-      flush()
-      joined.push(piece)
+    if (piece.byteLength >= PIECE_BYTES_MIN && smallBytes === 0) {
+      yield piece
       continue
     }
     small.push(piece)
     smallBytes += piece.byteLength
-    if (smallBytes >= PIECE_BYTES_MIN) flush()
+    if (smallBytes < PIECE_BYTES_MIN) continue
+    yield Buffer.concat(small, smallBytes)
+    small = []
+    smallBytes = 0
   }
-  flush()
-  return joined
+  if (smallBytes > 0) yield Buffer.concat(small, smallBytes)
+  return undefined
 }

@@ -1,0 +1,208 @@
+import { Hono } from 'hono'
+import { DEVELOPMENT_KEY, type Config } from './config.ts'
+import { dashboardApi } from './dashboard/api.ts'
+import { dashboardSchemas } from './dashboard/answers.ts'
+import { pageRoutes } from './dashboard/pages.tsx'
+import type { Host } from './host.ts'
+import { withAccess, type AccessFetch } from './http/access.ts'
+import { createAsk, type Ask } from './http/ask.ts'
+import { readBody } from './http/body.ts'
+import { createByteBudget } from './http/budget.ts'
+import { healthRoutes } from './http/health.ts'
+import { intakeRoutes } from './http/intake.ts'
+import { openapiDocument, openapiRoutes } from './http/openapi.ts'
+import { answerProblems } from './http/problem.ts'
+import { sourceMapRoutes } from './http/sourcemaps.ts'
+import { apiKeyOf, createKeys, type Keys } from './keys/keys.ts'
+import type { Registrations } from './keys/registrations.ts'
+import { createDelivery } from './pipeline/delivery.ts'
+import { group } from './pipeline/group.ts'
+import { createPipeline } from './pipeline/pipeline.ts'
+import { scrub } from './pipeline/scrub.ts'
+import type { Spool } from './pipeline/spool.ts'
+import { symbolicate } from './pipeline/symbolicate.ts'
+import { protocols } from './protocols/index.ts'
+import { NativeBatch } from './protocols/native/event.ts'
+import { knownIds, storedIds } from './store/known.ts'
+import { SCHEMA_VERSION } from './store/migrate.ts'
+import { createStore } from './store/queries.ts'
+import { isContentRefusal } from './store/refused.ts'
+import { blockTarget, decodeRow, encodeGrouping, encodeRows } from './store/rows.ts'
+import { VERSION } from './version.ts'
+
+/** The whole service, minus its runtime. */
+export interface App {
+  readonly fetch: AccessFetch
+  /** Delivers what the spool holds. After `stopping` it goes on for at most `graceMs`. */
+  readonly drain: (stopping: AbortSignal, graceMs: number) => Promise<void>
+  /** Fails readiness from now on, so that nobody sends us more. */
+  readonly unready: () => void
+  readonly spool: Spool
+}
+
+const DAY_MS = 86_400_000
+/** Longest a reader of the dashboard waits for an answer. */
+const ASK_MS_MAX = 30_000
+/** Longest a question waits for what was accepted just before it. */
+const SETTLE_MS_MAX = 1_000
+
+/** Wires the modules to one another; the only place that knows them all. */
+export async function createApp(
+  config: Config,
+  host: Host,
+  registrations?: Registrations,
+): Promise<App> {
+  const { telemetry, nowMs } = host
+  const keys = createKeys({
+    apps: config.apps,
+    developmentMode: !config.production,
+    developmentKey: DEVELOPMENT_KEY,
+    nowMs,
+    ...(registrations !== undefined && { registrations }),
+  })
+  const spool = await openSpool(config, host)
+  const pipeline = createPipeline({
+    scrub: scrub(),
+    encode: encodeRows,
+    append: spool.append,
+    retentionMs: config.retentionDays * DAY_MS,
+    outcome: telemetry.outcome,
+    stage: telemetry.stage,
+    nowMs,
+  })
+  let stopping = false
+  const app = routes(config, host, {
+    keys,
+    spool,
+    accept: pipeline.accept,
+    stopping: () => stopping,
+  })
+  answerProblems(app, telemetry.bug)
+  return {
+    fetch: withAccess({
+      fetch: (request, env, context) => app.fetch(request, env, context),
+      log: host.answered,
+      nowMs,
+    }),
+    drain: spool.drain,
+    unready: () => {
+      stopping = true
+    },
+    spool,
+  }
+}
+
+/** Joins the half of the pipeline after the yes to the store. */
+function openSpool(config: Config, host: Host): Promise<Spool> {
+  const { clickhouse, telemetry, nowMs, recent, digest } = host
+  const { database } = config.clickhouse
+  const delivery = createDelivery({
+    decode: decodeRow,
+    encode: encodeRows,
+    symbolicate,
+    group,
+    encodeGrouping,
+    knownIds: (rows, signal) => knownIds(clickhouse, database, rows, signal),
+    storedIds: (rows, signal) => storedIds(clickhouse, database, rows, signal),
+    insert: ({ format, body, token }, signal) =>
+      clickhouse.insert(
+        { ...blockTarget(format), body, settings: { insert_deduplication_token: token } },
+        { signal },
+      ),
+    isContentRefusal,
+    recent,
+    digest,
+    outcome: telemetry.outcome,
+    stage: telemetry.stage,
+    say: telemetry.say,
+    bug: telemetry.bug,
+    nowMs,
+    random: Math.random,
+  })
+  return host.openSpool(delivery)
+}
+
+interface Parts {
+  readonly keys: Keys
+  readonly spool: Spool
+  readonly accept: (
+    occurrences: Parameters<ReturnType<typeof createPipeline>['accept']>[0],
+  ) => Promise<void>
+  readonly stopping: () => boolean
+}
+
+function routes(config: Config, host: Host, { keys, spool, accept, stopping }: Parts): Hono {
+  const { telemetry, nowMs, inflate } = host
+  const store = createStore({ clickhouse: host.clickhouse, database: config.clickhouse.database })
+  const budget = createByteBudget(config.intake.bytesInFlightMax)
+  const reader = (bytesMax: number) => (request: Request, env: unknown) =>
+    readBody(request, { bytesMax, inflate, budget }, env)
+  const ask = createSettledAsk(telemetry.say, spool)
+  const admitRead = (request: Request, appId?: string) => keys.admitRead(apiKeyOf(request), appId)
+  const { publicUrl } = config.http
+  const documented = {
+    schemas: { nativeBatch: NativeBatch, dashboard: dashboardSchemas },
+    version: VERSION,
+    publicUrl,
+  }
+  const read = { store, admitRead, apps: keys.apps, ask, publicUrl, nowMs }
+
+  const app = new Hono()
+  app.route(
+    '/',
+    intakeRoutes({
+      protocols,
+      admit: keys.admit,
+      credential: apiKeyOf,
+      readBody: reader(config.intake.bodyBytesMax),
+      accept,
+      outcome: telemetry.outcome,
+      nowMs,
+      eventsMax: config.intake.eventsMax,
+    }),
+  )
+  app.route(
+    '/',
+    healthRoutes({
+      storePing: store.ping,
+      schemaVersion: store.schemaVersion,
+      schemaNeeded: SCHEMA_VERSION,
+      spoolStatus: () => (host.hasDiskSpool ? spool.status() : undefined),
+      stopping,
+      readyWithoutStore: config.readyWithoutStore,
+      metrics: host.metrics,
+      nowMs,
+    }),
+  )
+  app.route('/', openapiRoutes(documented))
+  app.route('/', dashboardApi(read))
+  app.route('/', pageRoutes({ ...read, openapi: () => openapiDocument(documented) }))
+  app.route(
+    '/',
+    sourceMapRoutes({
+      admit: (request) =>
+        keys.admit(apiKeyOf(request), config.production ? 'sourcemaps' : ['sourcemaps', 'ingest']),
+      readBody: reader(config.intake.sourceMapBytesMax),
+      ask,
+      sourceMaps: store.sourceMaps,
+    }),
+  )
+  return app
+}
+
+/** Questions see what was accepted before them, where that takes no longer than a moment. */
+function createSettledAsk(say: Host['telemetry']['say'], spool: Spool): Ask {
+  const ask = createAsk({
+    timeoutMs: ASK_MS_MAX,
+    storeFailed: (error) => {
+      say('warn', 'ClickHouse did not answer a question', {
+        error: error instanceof Error ? error.message : String(error),
+      })
+    },
+  })
+  return (request, question) =>
+    ask(request, async (signal) => {
+      await spool.settle(SETTLE_MS_MAX)
+      return question(signal)
+    })
+}
