@@ -42,7 +42,7 @@ const BUCKET_MS = { hour: HOUR_MS, day: 24 * HOUR_MS } as const
 const ERRORS_RANGE_MS = 24 * HOUR_MS
 const TRENDS_RANGE_MS = 7 * 24 * HOUR_MS
 /** Buckets that `fill=true` lists at most: over a year of hours. */
-export const FILL_BUCKETS_MAX = 10_000
+const FILL_BUCKETS_MAX = 10_000
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 

@@ -3,9 +3,9 @@ import { LEVELS, PLATFORMS } from '../occurrence.ts'
 import { Refusal } from '../refusal.ts'
 
 /** Events that `offset` can skip; beyond it every page costs more than the one before. */
-export const OFFSET_MAX = 100_000
+const OFFSET_MAX = 100_000
 /** Events on one page. */
-export const PAGE_EVENTS_MAX = 1_000
+const PAGE_EVENTS_MAX = 1_000
 const TEXT_CHARS_MAX = 1_024
 
 const text = (what: string) =>

@@ -38,7 +38,7 @@ export interface SourceMapDeps {
 }
 
 /** Source maps in one upload. */
-export const BATCH_MAPS_MAX = 20
+const BATCH_MAPS_MAX = 20
 const FILE_NAME_CHARS_MAX = 255
 
 /**
