@@ -37,8 +37,20 @@ export interface Decoded {
   readonly refused: readonly RefusedItem[]
   /** Neither kept nor refused; counted, and not among a request's events. */
   readonly discarded?: readonly Discarded[]
+  /**
+   * The whole request is refused with this, whatever its items were; `refused` then holds all of them, so
+   * that each is counted, and the answer does not list them.
+   */
+  readonly refusal?: Refusal
   /** The name that the protocol's answer gives the request, where it gives one. */
   readonly receipt?: string | undefined
+}
+
+/** An answer as plain data: http/intake.ts adds its headers without building a Response twice. */
+export interface Reply {
+  readonly status: number
+  readonly contentType: string
+  readonly body: string | Uint8Array<ArrayBuffer>
 }
 
 /** A wire format. Adding one means one folder and one line in `protocols/index.ts`. */
@@ -61,12 +73,12 @@ export interface Protocol {
   /** @throws Refusal `malformed` when nothing in the body can be understood. */
   readonly decode: (post: Post) => Decoded
   /** `request` tells the encoding of the answer, where a protocol has several. */
-  readonly accepted: (decoded: Decoded, request?: Request) => Response
+  readonly accepted: (decoded: Decoded, request?: Request) => Response | Reply
   /** The shape of a no is the protocol's; its status is decided in http/problem.ts. */
   readonly refused: (
     refusal: Refusal,
     status: number,
     items?: readonly RefusedItem[],
     request?: Request,
-  ) => Response
+  ) => Response | Reply
 }

@@ -1,0 +1,289 @@
+import { LIMITS, type Json, type JsonObject } from '../../occurrence.ts'
+import { Refusal } from '../../refusal.ts'
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+/** Containers nested deeper than this are an attack, not an event; up to here they are cut. */
+const NESTING_MAX = 512
+
+/** A UTF-16 unit is at most three bytes of UTF-8, and at most six of JSON (`\u0000`). */
+const UTF8_BYTES_PER_UNIT = 3
+const JSON_BYTES_PER_UNIT = 6
+
+/**
+ * Cuts texts and values to {@link LIMITS} and remembers which fields it touched.
+ * One per occurrence; where nothing is too long it hands back what it was given.
+ */
+export interface Cutter {
+  /** Keeps the beginning, never splitting a character, and says in the text how much was kept. */
+  readonly text: (field: string, text: string, bytesMax: number) => string
+  /** Keeps both ends, for stacks: the throw stands at one, the entry point at the other. */
+  readonly middle: (field: string, text: string, bytesMax: number) => string
+  /** Keeps depth and bytes of an object. @throws Refusal `malformed` beyond 512 levels. */
+  readonly object: (field: string, value: JsonObject) => JsonObject
+  /** Keeps the newest breadcrumbs. @throws Refusal `malformed` beyond 512 levels. */
+  readonly breadcrumbs: (value: readonly Json[]) => readonly Json[]
+  /** Keeps the first tags, and the beginnings of their names and values. */
+  readonly tags: (value: Readonly<Record<string, string>>) => Readonly<Record<string, string>>
+  /** Keeps the first parts of a client's fingerprint. */
+  readonly fingerprint: (value: readonly string[]) => readonly string[]
+  /** Says that a field was cut by someone else. */
+  readonly mark: (field: string) => void
+  /** `field:cut`, each once. */
+  readonly marks: readonly string[]
+}
+
+/** Starts cutting one occurrence. */
+export function createCutter(): Cutter {
+  const marks: string[] = []
+  const mark = (field: string): void => {
+    const name = `${field}:cut`
+    if (!marks.includes(name)) marks.push(name)
+  }
+  const marked = <Value>(field: string, before: Value, after: Value): Value => {
+    if (before !== after) mark(field)
+    return after
+  }
+  const text: Cutter['text'] = (field, value, bytesMax) =>
+    value.length * UTF8_BYTES_PER_UNIT <= bytesMax
+      ? value
+      : marked(field, value, cutEnd(value, bytesMax))
+  return {
+    marks,
+    mark,
+    text,
+    middle: (field, value, bytesMax) =>
+      value.length * UTF8_BYTES_PER_UNIT <= bytesMax
+        ? value
+        : marked(field, value, cutMiddle(value, bytesMax)),
+    object: (field, value) => marked(field, value, cutObject(field, value)),
+    breadcrumbs: (value) => marked('breadcrumbs', value, cutBreadcrumbs(value)),
+    tags: (value) => marked('tags', value, cutTags(value)),
+    fingerprint: (value) => marked('fingerprint', value, cutFingerprint(value)),
+  }
+}
+
+/** The text itself where it fits into `bytesMax` bytes of UTF-8, else its beginning and a mark. */
+export function cutEnd(text: string, bytesMax: number): string {
+  const bytes = encoder.encode(text)
+  if (bytes.length <= bytesMax) return text
+  const end = characterStart(bytes, bytesMax)
+  return `${decode(bytes, 0, end)}… [cut: ${end} of ${bytes.length} bytes kept]`
+}
+
+function cutMiddle(text: string, bytesMax: number): string {
+  const bytes = encoder.encode(text)
+  if (bytes.length <= bytesMax) return text
+  const headEnd = characterStart(bytes, Math.ceil(bytesMax / 2))
+  let tailStart = bytes.length - Math.floor(bytesMax / 2)
+  while (isContinuation(bytes[tailStart])) tailStart++
+  const kept = headEnd + bytes.length - tailStart
+  const mark = `… [cut: ${kept} of ${bytes.length} bytes kept] …`
+  return `${decode(bytes, 0, headEnd)}\n${mark}\n${decode(bytes, tailStart, bytes.length)}`
+}
+
+function decode(bytes: Uint8Array, start: number, end: number): string {
+  return decoder.decode(bytes.subarray(start, end))
+}
+
+/** Where the character begins that holds the byte at `index`. */
+function characterStart(bytes: Uint8Array, index: number): number {
+  let start = index
+  while (start > 0 && isContinuation(bytes[start])) start--
+  return start
+}
+
+function isContinuation(byte: number | undefined): boolean {
+  return byte !== undefined && (byte & 0xc0) === 0x80
+}
+
+function cutTags(tags: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  let count = 0
+  let isLong = false
+  for (const name in tags) {
+    count++
+    const value = tags[name] ?? ''
+    isLong ||= name.length * UTF8_BYTES_PER_UNIT > LIMITS.tagNameBytesMax
+    isLong ||= value.length * UTF8_BYTES_PER_UNIT > LIMITS.tagValueBytesMax
+  }
+  if (count <= LIMITS.tagsMax && !isLong) return tags
+  const before = Object.entries(tags)
+  const after = before
+    .slice(0, LIMITS.tagsMax)
+    .map(
+      ([name, value]) =>
+        [cutEnd(name, LIMITS.tagNameBytesMax), cutEnd(value, LIMITS.tagValueBytesMax)] as const,
+    )
+  const isSame =
+    count <= LIMITS.tagsMax &&
+    after.every(([name, value], at) => name === before[at]?.[0] && value === before[at][1])
+  return isSame ? tags : Object.fromEntries(after)
+}
+
+function cutFingerprint(parts: readonly string[]): readonly string[] {
+  const { fingerprintPartsMax, fingerprintPartBytesMax } = LIMITS
+  const after = parts
+    .slice(0, fingerprintPartsMax)
+    .map((part) => cutEnd(part, fingerprintPartBytesMax))
+  const isSame = after.length === parts.length && after.every((part, at) => part === parts[at])
+  return isSame ? parts : after
+}
+
+function cutBreadcrumbs(all: readonly Json[]): readonly Json[] {
+  const { breadcrumbsMax, breadcrumbsBytesMax, metadataDepthMax } = LIMITS
+  if (all.length === 0) return all
+  if (
+    all.length <= breadcrumbsMax &&
+    weigh(all, metadataDepthMax + 1, breadcrumbsBytesMax) <= breadcrumbsBytesMax
+  ) {
+    return all
+  }
+  refuseBottomless('breadcrumbs', all)
+  const kept: Json[] = []
+  let room = breadcrumbsBytesMax - 2
+  // From the newest backwards: what happened just before the error tells most.
+  for (const breadcrumb of all.slice(-breadcrumbsMax).toReversed()) {
+    const shallow = limitDepth(breadcrumb, metadataDepthMax)
+    const bytes = jsonBytes(shallow) + 1
+    if (bytes > room) break
+    room -= bytes
+    kept.push(shallow)
+  }
+  // One breadcrumb that fills everything is better cut than dropped.
+  const newest = all.at(-1)
+  if (kept.length === 0 && newest !== undefined) {
+    kept.push(fit(limitDepth(newest, metadataDepthMax), room))
+  }
+  kept.reverse()
+  return kept.length === all.length && kept.every((value, at) => value === all[at]) ? all : kept
+}
+
+function cutObject(field: string, value: JsonObject): JsonObject {
+  const { metadataBytesMax, metadataDepthMax } = LIMITS
+  if (weigh(value, metadataDepthMax, metadataBytesMax) <= metadataBytesMax) return value
+  refuseBottomless(field, value)
+  const shallow = limitDepth(value, metadataDepthMax)
+  if (!isObject(shallow) || jsonBytes(shallow) <= metadataBytesMax) {
+    return isObject(shallow) ? shallow : value
+  }
+  return fitObject(shallow, metadataBytesMax)
+}
+
+/**
+ * An upper bound of the bytes of `value` as JSON, cheaply: it stops as soon as the bound passes
+ * `bytesMax`, and is infinite where containers nest deeper than `depthMax`.
+ */
+function weigh(value: Json | undefined, depthMax: number, bytesMax: number): number {
+  if (typeof value === 'string') return value.length * JSON_BYTES_PER_UNIT + 3
+  if (typeof value !== 'object' || value === null) return 26
+  if (depthMax === 0) return Infinity
+  let sum = 3
+  if (isArray(value)) {
+    for (const item of value) {
+      sum += weigh(item, depthMax - 1, bytesMax)
+      if (sum > bytesMax) return sum
+    }
+    return sum
+  }
+  for (const name in value) {
+    sum += name.length * JSON_BYTES_PER_UNIT + 4 + weigh(value[name], depthMax - 1, bytesMax)
+    if (sum > bytesMax) return sum
+  }
+  return sum
+}
+
+function refuseBottomless(field: string, value: Json): void {
+  if (isDeeperThan(value, NESTING_MAX)) {
+    throw new Refusal(
+      'malformed',
+      `${field} must not be nested deeper than ${NESTING_MAX} levels; up to ${LIMITS.metadataDepthMax} are kept.`,
+    )
+  }
+}
+
+function isDeeperThan(value: Json, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if (depth === 0) return true
+  return Object.values(value).some((item) => isDeeperThan(item, depth - 1))
+}
+
+/** The same value where it is no deeper than `depth` containers; what lies deeper becomes a mark. */
+function limitDepth(value: Json, depth: number): Json {
+  if (typeof value !== 'object' || value === null) return value
+  if (depth === 0) return `[cut: nested deeper than ${LIMITS.metadataDepthMax}]`
+  if (isArray(value)) {
+    const items = value.map((item) => limitDepth(item, depth - 1))
+    return items.every((item, at) => item === value[at]) ? value : items
+  }
+  const before = Object.entries(value)
+  const after = before.map(([name, item]) => [name, limitDepth(item, depth - 1)] as const)
+  const isSame = after.every(([, item], at) => item === before[at]?.[1])
+  // fromEntries defines properties, so that a key named __proto__ stays a key.
+  return isSame ? value : Object.fromEntries(after)
+}
+
+/** Room for a mark such as `"…":"[cut: 1000 of 2000 entries kept]"`. */
+const MARK_BYTES = 64
+
+function fit(value: Json, room: number): Json {
+  if (typeof value === 'string') return fitString(value, room)
+  if (typeof value !== 'object' || value === null) return value
+  return isArray(value) ? fitArray(value, room) : fitObject(value, room)
+}
+
+function fitString(text: string, room: number): string {
+  let keep = Math.max(0, room - MARK_BYTES)
+  let kept = cutEnd(text, keep)
+  while (keep > 0 && jsonBytes(kept) > room) {
+    keep = Math.floor(keep * 0.8)
+    kept = cutEnd(text, keep)
+  }
+  return kept
+}
+
+function fitArray(items: readonly Json[], bytesMax: number): readonly Json[] {
+  let room = bytesMax - MARK_BYTES
+  const kept: Json[] = []
+  for (const item of items) {
+    const bytes = jsonBytes(item) + 1
+    if (bytes <= room) kept.push(item)
+    else if (room > 2 * MARK_BYTES) kept.push(fit(item, room))
+    room -= bytes
+    if (room <= 0) break
+  }
+  if (kept.length === items.length) return kept
+  return [...kept, `[cut: ${kept.length} of ${items.length} items kept]`]
+}
+
+function fitObject(value: JsonObject, bytesMax: number): JsonObject {
+  let room = bytesMax - MARK_BYTES
+  const entries = Object.entries(value)
+  const kept: (readonly [string, Json])[] = []
+  for (const [name, item] of entries) {
+    const nameBytes = jsonBytes(name) + 2
+    const bytes = nameBytes + jsonBytes(item)
+    if (bytes <= room) kept.push([name, item])
+    else if (room - nameBytes > 2 * MARK_BYTES) kept.push([name, fit(item, room - nameBytes)])
+    room -= bytes
+    if (room <= 0) break
+  }
+  if (kept.length < entries.length) {
+    kept.push(['…', `[cut: ${kept.length} of ${entries.length} entries kept]`])
+  }
+  return Object.fromEntries(kept)
+}
+
+function jsonBytes(value: Json): number {
+  return encoder.encode(JSON.stringify(value)).length
+}
+
+/** Array.isArray does not narrow readonly arrays. */
+function isArray(value: Json): value is readonly Json[] {
+  return Array.isArray(value)
+}
+
+/** Whether a value is a JSON object: neither null nor an array. */
+function isObject(value: Json): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
