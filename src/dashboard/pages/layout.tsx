@@ -1,0 +1,116 @@
+import type { Child } from 'hono/jsx'
+import type { App } from '../../keys/keys.ts'
+import { Text } from './text.tsx'
+
+/** Addresses of the files that pages load, each named by its content. */
+export interface Assets {
+  readonly style: string
+  readonly trend: string
+  readonly copy: string
+}
+
+/** What every page shows around its content. */
+export interface Frame {
+  readonly assets: Assets
+  /** The apps that the reader may switch between; empty where nothing is known of the reader. */
+  readonly apps: readonly App[]
+  readonly app: App | undefined
+  readonly here: 'errors' | 'docs' | 'other'
+}
+
+/** The mark of the service, also served to tabs: a ring that has caught a dot. */
+export const ICON =
+  'data:image/svg+xml,' +
+  encodeURIComponent(
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><path d="M17.5 4.2A9.5 9.5 0 1 0 21.5 12" fill="none" stroke="#8a8178" stroke-width="2.6" stroke-linecap="round"/><circle cx="13" cy="11" r="4.2" fill="#dd5326"/></svg>',
+  )
+
+/** A whole document: head, header with the app switch, the content, and a footer. */
+export function Layout(props: {
+  readonly frame: Frame
+  readonly title: string
+  readonly script?: string
+  readonly children?: Child
+}) {
+  const { frame } = props
+  return (
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <meta name="color-scheme" content="light dark" />
+        <title>{`${props.title} · error-ingestor`}</title>
+        <link rel="icon" href={ICON} />
+        <link rel="stylesheet" href={frame.assets.style} />
+        {props.script !== undefined && <script src={props.script} defer></script>}
+      </head>
+      <body>
+        <a class="skip" href="#content">
+          Skip to the content
+        </a>
+        <Header frame={frame} />
+        <main id="content">{props.children}</main>
+        <footer>
+          <span>All times are UTC.</span>
+          <span>
+            <a href="/docs">API documentation</a> <a href="/openapi.json">OpenAPI</a>{' '}
+            <a href="/health">Health</a>
+          </span>
+        </footer>
+      </body>
+    </html>
+  )
+}
+
+function Header({ frame }: { readonly frame: Frame }) {
+  const home = frame.app ? `/?${new URLSearchParams({ appId: frame.app.id }).toString()}` : '/'
+  return (
+    <header class="top">
+      <a class="brand" href={home}>
+        <img src={ICON} alt="" width="22" height="22" />
+        <span>error-ingestor</span>
+      </a>
+      {frame.app && <AppSwitch apps={frame.apps} app={frame.app} />}
+      <nav class="pages" aria-label="Pages">
+        <a href={home} aria-current={frame.here === 'errors' ? 'page' : undefined}>
+          Errors
+        </a>
+        <a href="/docs" aria-current={frame.here === 'docs' ? 'page' : undefined}>
+          API
+        </a>
+      </nav>
+    </header>
+  )
+}
+
+function AppSwitch({ apps, app }: { readonly apps: readonly App[]; readonly app: App }) {
+  if (apps.length < 2) {
+    return (
+      <span class="app-name">
+        <Text value={app.name} />
+      </span>
+    )
+  }
+  return (
+    <details class="app-switch" name="menu">
+      <summary aria-label={`App: ${app.name}. Switch to another`}>
+        <Text value={app.name} />
+      </summary>
+      <ul>
+        {apps.map((one) => (
+          <li>
+            <a
+              href={`/?${new URLSearchParams({ appId: one.id }).toString()}`}
+              aria-current={one.id === app.id ? 'true' : undefined}
+            >
+              <Text value={one.name} />
+              <small>
+                <Text value={one.id} />
+              </small>
+            </a>
+          </li>
+        ))}
+      </ul>
+    </details>
+  )
+}
