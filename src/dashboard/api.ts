@@ -7,7 +7,7 @@ import { readCursor, writeCursor } from './cursor.ts'
 import { CodesQuery, ErrorQuery, ErrorsQuery, TrendsQuery, readQuery } from './query.ts'
 
 /** An app as the API lists it. */
-export interface ListedApp {
+interface ListedApp {
   readonly id: string
   readonly name: string
   /** ISO 8601. */

@@ -2,6 +2,17 @@ import { z } from 'zod'
 import type { ZodOpenApiOperationObject, ZodOpenApiPathsObject } from 'zod-openapi'
 import { HealthAnswer, LiveAnswer, ReadyAnswer, UnreadyAnswer } from './health.ts'
 import {
+  READ,
+  REFUSALS,
+  ProblemAnswer,
+  WRITE,
+  json,
+  keyed,
+  page,
+  refusals,
+  type RefusalStatus,
+} from './openapi-answers.ts'
+import {
   SourceMapBatch,
   SourceMapUpload,
   SourceMapsChanged,
@@ -24,14 +35,6 @@ export interface DocumentedSchemas {
     readonly appsAnswer: z.ZodType
   }
 }
-
-/** How the API says no. */
-export const ProblemAnswer = z
-  .object({
-    success: z.literal(false),
-    error: z.string().describe('One sentence: what is wrong and what would be right.'),
-  })
-  .meta({ id: 'Problem' })
 
 const RejectedEvents = z
   .array(
@@ -61,46 +64,40 @@ const KeyAnswer = z.object({
   appName: z.string(),
 })
 
-/** The refusals that several operations share, by status: components of the document. */
-export const REFUSALS = {
-  400: ['Malformed', 'A field or parameter is wrong; `error` names it.'],
-  401: ['Unauthenticated', 'No API key, or one that is not known.'],
-  403: ['Forbidden', 'The API key is revoked, has expired, lacks the scope, or is of another app.'],
-  404: ['NotFound', 'There is no such thing, or not for this key.'],
-  408: ['Timeout', 'The request did not arrive completely in time.'],
-  413: ['TooLarge', 'The body is too large, as sent or decompressed.'],
-  415: ['UnsupportedEncoding', 'The Content-Encoding is not known here.'],
-  429: ['RateLimited', 'Too much at once; `Retry-After` says when to go on.'],
-  500: ['Bug', 'A bug of ours; `X-Request-Id` helps to find it.'],
-  503: ['Overloaded', 'Not possible at the moment; `Retry-After` says when to try again.'],
-} as const
-
-type RefusalStatus = keyof typeof REFUSALS
-
-const READ = [408, 500] as const
-const WRITE = [400, 401, 403, 408, 413, 415, 429, 500, 503] as const
-
-function refusals(...statuses: readonly RefusalStatus[]) {
+/**
+ * What a protocol other than ours promises here: where it listens, how it is refused. What its
+ * bodies look like is for its own specification to say.
+ */
+export function protocolPaths(
+  protocols: readonly { readonly name: string; readonly paths: readonly string[] }[],
+): ZodOpenApiPathsObject {
+  const bytes = { schema: { type: 'string' as const, format: 'binary' } }
+  const ways = protocols.flatMap(({ name, paths }) => paths.map((path) => ({ name, path })))
   return Object.fromEntries(
-    statuses.map((status) => [
-      `${status}` as const,
-      { $ref: `#/components/responses/${REFUSALS[status][0]}` },
-    ]),
+    ways.map(({ name, path }, i) => {
+      const names = [...path.matchAll(/:(\w+)/g)].map(([, found]) => found ?? '')
+      const params = z.object(Object.fromEntries(names.map((one) => [one, z.string()])))
+      const post: ZodOpenApiOperationObject = {
+        operationId: `${name}${i}`,
+        tags: ['Ingest'],
+        summary: `Take events as ${name} clients send them`,
+        ...keyed('ingest'),
+        ...(names.length > 0 && { requestParams: { path: params } }),
+        requestBody: { required: true, content: { '*/*': bytes } },
+        responses: {
+          200: { description: 'Taken, in the words of the protocol.' },
+          ...Object.fromEntries(
+            WRITE.map((status) => [
+              `${status}` as const,
+              { description: `${REFUSALS[status][1]} In the words of the protocol.` },
+            ]),
+          ),
+        },
+      }
+      return [path.replace(/:(\w+)(\{[^}]*\})?/g, '{$1}'), { post }]
+    }),
   )
 }
-
-function json(description: string, schema: z.ZodType) {
-  return { description, content: { 'application/json': { schema } } }
-}
-
-function page(description: string) {
-  return { description, content: { 'text/html': { schema: z.string() } } }
-}
-
-const keyed = (scope: string) => ({
-  description: `Needs an API key with the scope \`${scope}\`.`,
-  security: [{ apiKey: [] }, { bearer: [] }],
-})
 
 /** Every operation of the native, source map, dashboard and operations APIs. */
 export function documentedPaths(schemas: DocumentedSchemas): ZodOpenApiPathsObject {
@@ -264,6 +261,25 @@ function operationsPaths(): ZodOpenApiPathsObject {
       200: json('OpenAPI 3.1.', anyObject),
     }),
     '/docs': open('docs', 'This document, to read', { 200: page('A page.') }),
+    '/errors/{id}': {
+      get: {
+        ...open('errorPage', 'One event, as a page', {
+          200: page('A page.'),
+          404: page('There is no such event.'),
+          503: page('The store is away.'),
+        }).get,
+        requestParams: { path: z.object({ id: z.string() }) },
+      },
+    },
+    '/assets/{name}': {
+      get: {
+        ...open('asset', 'Scripts and styles of the pages', {
+          200: { description: 'The file.' },
+          ...refusals(404),
+        }).get,
+        requestParams: { path: z.object({ name: z.string() }) },
+      },
+    },
     '/': open('index', 'The dashboard, or where everything is', {
       200: {
         description: 'The dashboard for browsers, else names and links.',

@@ -1,13 +1,8 @@
 import { Hono } from 'hono'
 import { z } from 'zod'
 import { createDocument } from 'zod-openapi'
-import type { ZodOpenApiPathsObject } from 'zod-openapi'
-import {
-  ProblemAnswer,
-  REFUSALS,
-  documentedPaths,
-  type DocumentedSchemas,
-} from './openapi-paths.ts'
+import { ProblemAnswer, REFUSALS } from './openapi-answers.ts'
+import { documentedPaths, protocolPaths, type DocumentedSchemas } from './openapi-paths.ts'
 
 /** What `openapiRoutes` stands on. */
 export interface OpenapiDeps {
@@ -16,8 +11,8 @@ export interface OpenapiDeps {
   readonly version: string
   /** Where clients reach us; undefined: at the address they asked. */
   readonly publicUrl: string | undefined
-  /** Operations of further protocols. */
-  readonly morePaths?: ZodOpenApiPathsObject
+  /** Every protocol that is served; the paths of the native one are documented in full. */
+  readonly protocols?: readonly { readonly name: string; readonly paths: readonly string[] }[]
 }
 
 const NAME = 'error-ingestor'
@@ -53,7 +48,7 @@ export function openapiRoutes(deps: OpenapiDeps): Hono {
 }
 
 /** The OpenAPI 3.1 document, generated from the schemas that validate. */
-export function openapiDocument({ schemas, version, publicUrl, morePaths }: OpenapiDeps) {
+export function openapiDocument({ schemas, version, publicUrl, protocols = [] }: OpenapiDeps) {
   return createDocument({
     openapi: '3.1.1',
     info: {
@@ -69,7 +64,7 @@ export function openapiDocument({ schemas, version, publicUrl, morePaths }: Open
       { name: 'Dashboard', description: 'In development mode reads need no key.' },
       { name: 'Operations', description: 'Open to everyone who reaches the port.' },
     ],
-    paths: { ...documentedPaths(schemas), ...morePaths },
+    paths: { ...protocolPaths(protocols), ...documentedPaths(schemas) },
     components: {
       securitySchemes: {
         apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },

@@ -23,7 +23,7 @@ export interface App {
 }
 
 /** Who is asking: the bearer of a key that is known, live and has the scope. */
-export interface Caller {
+interface Caller {
   /** Absent for an `admin` key of all apps, and for a dashboard reader in development mode. */
   readonly app: App | undefined
   readonly scopes: ReadonlySet<Scope>

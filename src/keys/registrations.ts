@@ -5,7 +5,7 @@ export const REGISTRATIONS_MAX = 10_000
 const NAME_CHARS_MAX = 200
 
 /** An app that code registered, with the ingest key it was given. */
-export interface Registration {
+interface Registration {
   readonly appId: string
   readonly name: string
   readonly apiKey: string

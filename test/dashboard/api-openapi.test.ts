@@ -54,8 +54,17 @@ function routesOf(): string[] {
     }),
   )
   const ours = app.routes.map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}')}`)
-  return [...ours, 'POST /api/v1/ingest', 'GET /api/v1/ingest/test', 'GET /docs']
+  return [...ours, ...OTHERS]
 }
+
+/** Routes of the intake and of the pages. */
+const OTHERS = [
+  'POST /api/v1/ingest',
+  'GET /api/v1/ingest/test',
+  'GET /docs',
+  'GET /errors/{id}',
+  'GET /assets/{name}',
+]
 
 const METHODS = ['get', 'put', 'post', 'delete', 'patch', 'head', 'options', 'trace'] as const
 const Answer = z
@@ -137,6 +146,21 @@ describe('the OpenAPI document', () => {
   test('lists every route that is served, and none that is not', () => {
     const listed = operations().map(({ method, path }) => `${method.toUpperCase()} ${path}`)
     expect(listed.toSorted()).toEqual(routesOf().toSorted())
+  })
+
+  test('lists the ways of every protocol, and the native one with its schema', () => {
+    const protocols = [
+      { name: 'native', paths: ['/api/v1/ingest'] },
+      { name: 'sentry', paths: ['/api/:project{[0-9]+}/envelope/', '/tunnel'] },
+    ]
+    const { paths } = Document.parse(
+      JSON.parse(JSON.stringify(openapiDocument({ ...deps, protocols }))),
+    )
+    expect(paths['/tunnel']?.post?.responses).toHaveProperty('429')
+    expect(paths['/api/{project}/envelope/']?.post?.parameters).toMatchObject([
+      { in: 'path', name: 'project' },
+    ])
+    expect(paths['/api/v1/ingest']?.post?.operationId).toBe('ingest')
   })
 
   test('says every status that an operation can answer', () => {
