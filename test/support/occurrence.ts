@@ -1,24 +1,26 @@
+import { randomUUID } from 'node:crypto'
 import type { Occurrence } from '../../src/occurrence.ts'
 
-/** A plain occurrence with a fresh id; say only what the test is about. */
-export function anOccurrence(given: Partial<Occurrence> = {}): Occurrence {
+/** An occurrence with all that a test does not care about. */
+export function anOccurrence(fields: Partial<Occurrence> = {}): Occurrence {
+  const now = Date.now()
   return {
-    id: crypto.randomUUID(),
+    id: randomUUID(),
     appId: 'test-app',
     protocol: 'native',
-    code: 'network/request-failed',
-    message: 'Request failed',
-    stackTrace: 'Error: Request failed\n    at fetchUser (app.js:10:5)',
+    code: 'test/failure',
+    message: 'It failed.',
+    stackTrace: 'Error: It failed.\n    at f (app.js:1:1)',
     parsedStack: undefined,
     appVersion: '1.0.0',
     platform: 'web',
-    platformVersion: '120',
+    platformVersion: '',
     environment: 'production',
     level: 'error',
-    userId: 'user-1',
-    timestampMs: Date.now(),
+    userId: null,
+    timestampMs: now,
     originalTimestampMs: undefined,
-    receivedAtMs: Date.now(),
+    receivedAtMs: now,
     metadata: {},
     tags: {},
     fingerprint: [],
@@ -26,6 +28,6 @@ export function anOccurrence(given: Partial<Occurrence> = {}): Occurrence {
     traceId: '',
     spanId: '',
     marks: [],
-    ...given,
+    ...fields,
   }
 }

@@ -1,0 +1,96 @@
+import { createDelivery, idKey, type Delivery } from '../../src/pipeline/delivery.ts'
+import { digest } from '../../src/pipeline/digest.ts'
+import { recentIds } from '../../src/pipeline/recent.ts'
+import {
+  decodeRow,
+  encodeGrouping,
+  encodeRows,
+  rowsToObjects,
+  blockTarget,
+} from '../../src/store/rows.ts'
+
+/** What ClickHouse keeps of our inserts: rows, and the tokens it saw. It outlives our crashes. */
+export interface MemoryStore {
+  /** How often each id stands in the table. */
+  readonly counts: () => ReadonlyMap<string, number>
+  /** Decides before each insert whether it fails, and whether it does so after the rows are stored. */
+  fail: () => 'no' | 'before' | 'after'
+  readonly insert: Parameters<typeof createDelivery>[0]['insert']
+}
+
+/** A store that, as ClickHouse does, stores a block once for each token. */
+export function memoryStore(): MemoryStore {
+  const counts = new Map<string, number>()
+  const tokens = new Set<string>()
+  const store: MemoryStore = {
+    counts: () => counts,
+    fail: () => 'no',
+    insert: async ({ format, body, token }) => {
+      await Promise.resolve()
+      const how = store.fail()
+      if (how === 'before') throw new Error('ClickHouse is away.')
+      if (!tokens.has(token)) {
+        tokens.add(token)
+        for (const row of rowsToObjects(blockTarget(format).columns, [...body])) {
+          const id = String(row['id'])
+          counts.set(id, (counts.get(id) ?? 0) + 1)
+        }
+      }
+      if (how === 'after') throw new Error('The answer was lost.')
+    },
+  }
+  return store
+}
+
+/** What a delivery told while it ran. */
+export interface Told {
+  readonly stored: () => number
+  readonly duplicates: () => number
+  readonly undeliverable: () => number
+  readonly said: readonly string[]
+}
+
+/** The real delivery of one process before a store in memory. */
+export function deliveryTo(
+  store: MemoryStore,
+  more: Partial<Parameters<typeof createDelivery>[0]> = {},
+): Delivery & Told {
+  const ends = new Map<string, number>()
+  const said: string[] = []
+  const known = (rows: readonly { appId: string; id: string }[]) =>
+    Promise.resolve(new Set(rows.filter(({ id }) => store.counts().has(id)).map(idKey)))
+  const delivery = createDelivery({
+    decode: decodeRow,
+    encode: encodeRows,
+    symbolicate: (occurrence) => occurrence,
+    group: ({ code }) => ({
+      fingerprint: `v1:${code}`,
+      secondary: '',
+      basis: 'message',
+      components: [],
+    }),
+    encodeGrouping,
+    knownIds: known,
+    storedIds: known,
+    insert: store.insert,
+    isContentRefusal: () => false,
+    recent: recentIds(10_000),
+    digest,
+    outcome: (_protocol, { kind }, count) => ends.set(kind, (ends.get(kind) ?? 0) + count),
+    stage: () => undefined,
+    say: (_level, text) => said.push(text),
+    bug: (error) => {
+      throw error
+    },
+    nowMs: () => Date.now(),
+    random: () => 0.5,
+    ...more,
+  })
+  return {
+    ...delivery,
+    stored: () => ends.get('stored') ?? 0,
+    duplicates: () => ends.get('dropped') ?? 0,
+    undeliverable: () => ends.get('undeliverable') ?? 0,
+    said,
+  }
+}
