@@ -223,18 +223,15 @@ async function onceMoreAfterReset<T>(signal: AbortSignal, ask: () => Promise<T>)
 }
 
 /** Made as the socket takes it, so that a block is never copied whole. */
+/** Taken from the pieces only as the socket takes it: a block need not stand in memory twice. */
 function byteStream(pieces: Iterable<Uint8Array>): Readable {
-  const iterator = joinSmall(pieces)
+  const joined = joinSmall(pieces)
   return new Readable({
     highWaterMark: 4 * PIECE_BYTES_MIN,
     read() {
       for (let room = true; room;) {
-        const { done, value } = iterator.next()
-        if (done === true) {
-          this.push(null)
-          return
-        }
-        room = this.push(value)
+        const { done, value } = joined.next()
+        room = this.push(done === true ? null : value)
       }
     },
   })
@@ -243,18 +240,22 @@ function byteStream(pieces: Iterable<Uint8Array>): Readable {
 function* joinSmall(pieces: Iterable<Uint8Array>): Generator<Uint8Array, undefined> {
   let small: Uint8Array[] = []
   let smallBytes = 0
+  const flushed = () => {
+    const bytes = Buffer.concat(small, smallBytes)
+    small = []
+    smallBytes = 0
+    return bytes
+  }
   for (const piece of pieces) {
-    if (piece.byteLength >= PIECE_BYTES_MIN && smallBytes === 0) {
+    if (piece.byteLength >= PIECE_BYTES_MIN) {
+      if (smallBytes > 0) yield flushed()
       yield piece
       continue
     }
     small.push(piece)
     smallBytes += piece.byteLength
-    if (smallBytes < PIECE_BYTES_MIN) continue
-    yield Buffer.concat(small, smallBytes)
-    small = []
-    smallBytes = 0
+    if (smallBytes >= PIECE_BYTES_MIN) yield flushed()
   }
-  if (smallBytes > 0) yield Buffer.concat(small, smallBytes)
+  if (smallBytes > 0) yield flushed()
   return undefined
 }

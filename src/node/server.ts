@@ -1,0 +1,145 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ClickHouseError } from '@clickhouse/client'
+import { createApp } from '../app.ts'
+import { readConfig, type Config } from '../config.ts'
+import type { Host } from '../host.ts'
+import type { Registrations } from '../keys/registrations.ts'
+import { migrate } from '../store/migrate.ts'
+import { VERSION } from '../version.ts'
+import { chooseClickHouse, type ChosenClickHouse } from './choose.ts'
+import { nodeHost } from './host.ts'
+import { openLogger } from './logger.ts'
+import { serve, type Fetch } from './serve.ts'
+import { openTelemetry, type NodeTelemetry } from './telemetry.ts'
+
+const MIGRATE_AGAIN_MS = 2_000
+
+/** A server that listens. */
+export interface RunningServer {
+  /** As a link. */
+  readonly url: string
+  readonly config: Config
+  /** Which ClickHouse, and where its data lies. */
+  readonly clickhouse: string
+  /**
+   * Stops in the reverse order of the start: unready, listener, delivery, spool, ClickHouse. What
+   * is not delivered within the grace time stays on disk. May be called again.
+   */
+  readonly stop: () => Promise<void>
+}
+
+/**
+ * Starts the server and resolves once it listens. When a step fails, those before it are undone.
+ * @param signal gives a start up that is still under way.
+ * @throws Error whose message is a sentence for the person who starts it.
+ */
+export async function startServer(
+  env: NodeJS.ProcessEnv,
+  registrations?: Registrations,
+  signal?: AbortSignal,
+): Promise<RunningServer> {
+  const config = readConfig(env)
+  const { http } = config
+  // Undone from the last to the first, on a failed start as on a stop.
+  await using undo = new AsyncDisposableStack()
+
+  const pretty = !config.production && process.stdout.isTTY
+  const logger = await openLogger({ level: config.logLevel, pretty })
+  undo.defer(() => logger.flush())
+  const telemetry = openTelemetry(logger, VERSION)
+  const chosen = await chooseClickHouse(config, { say: telemetry.say, signal })
+  undo.defer(chosen.close)
+  undo.defer(await migrated(config, chosen, telemetry))
+
+  const host = nodeHost(config, chosen.clickhouse, telemetry)
+  const app = await createApp(config, host, registrations)
+  undo.defer(host.close)
+  const stopping = new AbortController()
+  const draining = app.drain(stopping.signal, http.graceMs)
+  // Reported at once, because stopping may be days away.
+  draining.catch(telemetry.bug)
+  undo.defer(async () => {
+    stopping.abort()
+    await draining
+  })
+  if (http.metricsPort !== undefined) {
+    const metrics = await serve(metricsOnly(host.metrics), {
+      ...{ host: http.host, port: http.metricsPort, portSetting: 'METRICS_PORT' },
+      ...{ timeoutMs: http.timeoutMs, bug: telemetry.bug },
+    })
+    undo.defer(() => metrics.close(0))
+  }
+  const listening = await serve(app.fetch, { ...http, bug: telemetry.bug })
+  undo.defer(async () => {
+    app.unready()
+    await sleep(http.unreadyMs)
+    await listening.close(http.graceMs)
+  })
+  signal?.throwIfAborted()
+
+  telemetry.say('info', 'listening', { url: listening.url, clickhouse: chosen.where })
+  const running = undo.move()
+  return {
+    url: listening.url,
+    config,
+    clickhouse: chosen.where,
+    stop: () => running.disposeAsync(),
+  }
+}
+
+/**
+ * Makes the schema, where that is the server's own business: in development mode, and with an
+ * embedded ClickHouse, which no migration job can reach. A server that is away is tried again
+ * beside everything else, since events can be accepted without it. The result ends the trying.
+ */
+async function migrated(
+  config: Config,
+  { clickhouse, embedded, where }: ChosenClickHouse,
+  { say }: NodeTelemetry,
+): Promise<() => Promise<void>> {
+  if (config.production && !embedded) return () => Promise.resolve()
+  const { database } = config.clickhouse
+  const run = () =>
+    migrate(clickhouse, {
+      database,
+      retentionDays: config.retentionDays,
+      say: (sentence) => say('info', sentence),
+    })
+  try {
+    await run()
+    return () => Promise.resolve()
+  } catch (error) {
+    // What ClickHouse itself refuses, a retry will not mend.
+    if (embedded || error instanceof ClickHouseError) {
+      const words = error instanceof Error ? error.message : String(error)
+      throw new Error(`ClickHouse (${where}) refuses the schema: ${words}`, { cause: error })
+    }
+    say('warn', 'ClickHouse is away: the schema is made once it is back.', { error: String(error) })
+  }
+  const end = new AbortController()
+  const trying = untilDone(run, end.signal)
+  return async () => {
+    end.abort()
+    await trying
+  }
+}
+
+async function untilDone(run: () => Promise<unknown>, end: AbortSignal): Promise<void> {
+  while (!end.aborted) {
+    try {
+      await sleep(MIGRATE_AGAIN_MS, undefined, { signal: end })
+      await run()
+      return
+    } catch {
+      // Still away, which was said when it began; or told to end.
+    }
+  }
+}
+
+function metricsOnly(metrics: Host['metrics']): Fetch {
+  return async (request) => {
+    if (new URL(request.url).pathname !== '/metrics') return new Response(null, { status: 404 })
+    const { contentType, text } = await metrics(request.headers.get('accept') ?? undefined)
+    return new Response(text, { headers: { 'content-type': contentType } })
+  }
+}
