@@ -9,6 +9,16 @@ export function DocsPage({ frame, api }: { readonly frame: Frame; readonly api: 
   return (
     <Layout frame={frame} title="API">
       <div class="docs">
+        <div class="docs-head">
+          <h1>
+            {api.info.title} <small>{api.info.version}</small>
+          </h1>
+          <Prose text={api.info.description} />
+          <p>
+            The same as a document for machines: <a href="/openapi.json">openapi.json</a>.
+          </p>
+          <Keys api={api} />
+        </div>
         <nav class="toc" aria-label="Operations">
           {groups.map(({ tag, endpoints }) => (
             <>
@@ -27,14 +37,6 @@ export function DocsPage({ frame, api }: { readonly frame: Frame; readonly api: 
           ))}
         </nav>
         <div class="docs-body">
-          <h1>
-            {api.info.title} <small>{api.info.version}</small>
-          </h1>
-          <Prose text={api.info.description} />
-          <p>
-            The same as a document for machines: <a href="/openapi.json">openapi.json</a>.
-          </p>
-          <Keys api={api} />
           {groups.map(({ tag, endpoints }) => (
             <section>
               <h2>{tag}</h2>

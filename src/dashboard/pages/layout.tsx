@@ -66,7 +66,7 @@ function Header({ frame }: { readonly frame: Frame }) {
   const home = frame.app ? `/?${new URLSearchParams({ appId: frame.app.id }).toString()}` : '/'
   return (
     <header class="top">
-      <a class="brand" href={home}>
+      <a class="brand" href={home} aria-label="error-ingestor: to the events">
         <img src={ICON} alt="" width="22" height="22" />
         <span>error-ingestor</span>
       </a>

@@ -1,0 +1,43 @@
+import { serve } from '@hono/node-server'
+import { Hono } from 'hono'
+import { pageRoutes, type PageDeps } from '../../../src/dashboard/pages.tsx'
+import { createAsk } from '../../../src/http/ask.ts'
+import type { App } from '../../../src/keys/keys.ts'
+
+/** Apps as the pages get them. */
+export function anApp(id: string, name = id): App {
+  const key = id === 'test-app' ? 'ei_test_key_12345' : undefined
+  return { id, name, createdAt: '2026-01-01T00:00:00.000Z', projectId: 1, ingestKey: key }
+}
+
+/** The pages alone, as `app.ts` mounts them; what is not theirs answers 404 with JSON. */
+export function site(given: Partial<PageDeps> & Pick<PageDeps, 'store'>): Hono {
+  const apps = [anApp('test-app', 'Test Application')]
+  const routes = pageRoutes({
+    admitRead: () => ({ app: undefined }),
+    apps: () => apps,
+    ask: createAsk({ timeoutMs: 20_000, storeFailed: () => undefined }),
+    nowMs: () => Date.now(),
+    publicUrl: undefined,
+    openapi: () => ({ info: { title: 'error-ingestor', version: '0.0.0' } }),
+    ...given,
+  })
+  const app = new Hono()
+  app.route('/', routes)
+  app.notFound((c) => c.json({ success: false, error: 'Not found.' }, 404))
+  return app
+}
+
+/** Serves an app on a free loopback port. */
+export async function listen(
+  app: Hono,
+): Promise<{ readonly url: string; readonly close: () => Promise<void> }> {
+  return new Promise((resolve) => {
+    const server = serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 }, ({ port }) =>
+      resolve({
+        url: `http://127.0.0.1:${port}`,
+        close: () => new Promise((closed) => server.close(() => closed())),
+      }),
+    )
+  })
+}
