@@ -76,7 +76,7 @@ export async function plan(
   const current = from === 0 ? undefined : await retention(clickhouse, database)
   if (current !== retentionDays) {
     const title = `Keeping events for ${String(retentionDays)} days.`
-    steps.push({ title, statements: [retentionStatement(retentionDays)] })
+    steps.push({ title, statements: retentionStatements(retentionDays) })
   }
   return { from, steps }
 }
@@ -130,10 +130,13 @@ function splitStatements(sql: string): string[] {
     .filter((statement) => statement.replaceAll(/--.*$/gm, '').trim() !== '')
 }
 
-function retentionStatement(days: number): string {
-  // ClickHouse keeps the moment of deletion in 32 bits, which end in 2106.
-  return `ALTER TABLE {database: Identifier}.occurrences
-MODIFY TTL least(timestamp + toIntervalDay(${String(days)}), toDateTime64('2106-01-01 00:00:00', 3, 'UTC'))`
+function retentionStatements(days: number): string[] {
+  const alter = (table: string, from: string) =>
+    // ClickHouse keeps the moment of deletion in 32 bits, which end in 2106.
+    `ALTER TABLE {database: Identifier}.${table}
+MODIFY TTL least(toDateTime64(${from}, 3) + toIntervalDay(${String(days)}), toDateTime64('2106-01-01 00:00:00', 3, 'UTC'))`
+  // The events come last, because plan() reads from them whether all is done.
+  return [alter('doubles', 'found_at'), alter('occurrences', 'timestamp')]
 }
 
 /** Days after which events are deleted now; undefined where nothing is deleted yet. */

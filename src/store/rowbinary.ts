@@ -247,7 +247,7 @@ export function readUuid(cursor: Cursor): string {
 export function readForJson(
   cursor: Cursor,
   type: ColumnType,
-): string | null | string[] | Record<string, string> {
+): string | number | null | string[] | Record<string, string> {
   switch (type) {
     case 'UUID':
       return readUuid(cursor)
@@ -256,20 +256,14 @@ export function readForJson(
       return readString(cursor)
     case 'Nullable(String)':
       return readNullableString(cursor)
+    // A bare number is read as milliseconds in every year; text is not.
     case 'DateTime64(3)':
-      return seconds(readTime(cursor))
-    case 'Nullable(DateTime64(3))': {
-      const ms = readNullableTime(cursor)
-      return ms === undefined ? null : seconds(ms)
-    }
+      return readTime(cursor)
+    case 'Nullable(DateTime64(3))':
+      return readNullableTime(cursor) ?? null
     case 'Array(String)':
       return readStrings(cursor)
     case 'Map(String, String)':
       return readStringMap(cursor)
   }
-}
-
-/** Seconds with their fraction are read the same for every year; a bare number of milliseconds is not. */
-function seconds(ms: number): string {
-  return (ms / 1000).toFixed(3)
 }

@@ -75,6 +75,14 @@ export const GROUPING_COLUMNS: readonly Column[] = [
   { name: 'fingerprint_components', type: 'Array(String)' },
 ]
 
+/** The columns of an uploaded source map. */
+export const SOURCE_MAP_COLUMNS: readonly Column[] = [
+  { name: 'app_id', type: 'LowCardinality(String)' },
+  { name: 'app_version', type: 'LowCardinality(String)' },
+  { name: 'file_name', type: 'String' },
+  { name: 'content', type: 'String' },
+]
+
 /**
  * Where a block of rows goes: each row as {@link encodeRows} made it, then its grouping.
  * @throws RangeError for a format this version does not know.
@@ -244,7 +252,7 @@ export function rowsToObjects(
   columns: readonly string[],
   body: readonly Uint8Array[],
 ): readonly Readonly<Record<string, unknown>>[] {
-  const known = [...Object.values(ROW_FORMATS).flat(), ...GROUPING_COLUMNS]
+  const known = [...Object.values(ROW_FORMATS).flat(), ...GROUPING_COLUMNS, ...SOURCE_MAP_COLUMNS]
   const types = columns.map((name) => {
     const column = known.find((candidate) => candidate.name === name)
     if (column === undefined) throw new RangeError(`The column ${name} is unknown.`)

@@ -201,7 +201,7 @@ describe('rows', () => {
     expect(row).toMatchObject({
       user_id: null,
       tags: { a: 'b' },
-      timestamp: '1.001',
+      timestamp: 1_001,
       original_timestamp: null,
       fingerprint: 'v1:0',
       fingerprint_components: ['f'],

@@ -1,0 +1,140 @@
+import { z } from 'zod'
+import type { ClickHouse } from './clickhouse.ts'
+
+/** An event's identity. */
+export interface EventKey {
+  readonly appId: string
+  readonly id: string
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+const APPS_MAX = 65_535
+const Keys = z.array(z.object({ app_id: z.string(), id: z.string() }))
+
+// The question is the body of the request: its ids must fit the parser's limit.
+const SETTINGS = { max_query_size: 64 * 1024 * 1024, max_threads: 1 }
+
+/**
+ * Which of these events were stored in the last 24 hours, by any process. Exact: ids are compared,
+ * not only their hashes. Made to be asked once per block of up to 20,000 rows.
+ * @returns keys as `appId + NUL + id`.
+ * @throws RangeError when an id is no UUID in lower case with dashes.
+ */
+export async function knownIds(
+  clickhouse: ClickHouse,
+  database: string,
+  rows: readonly EventKey[],
+  signal?: AbortSignal,
+): Promise<ReadonlySet<string>> {
+  if (rows.length === 0) return new Set()
+  const found = await clickhouse.query(
+    `/* error-ingestor:known-ids */
+    WITH (SELECT groupArray(cityHash64(app_id, id)) FROM (${asked(rows)})) AS hashes
+    SELECT DISTINCT app_id, id FROM {database: Identifier}.seen
+    PREWHERE h0 IN (SELECT toUInt16(arrayJoin(hashes)))
+      AND h1 IN (SELECT toUInt16(bitShiftRight(arrayJoin(hashes), 16)))
+      AND h2 IN (SELECT toUInt32(bitShiftRight(arrayJoin(hashes), 32)))`,
+    { database },
+    // With so many ids every part of the index matches; looking it up costs more than it saves.
+    run({ use_index_for_in_with_subqueries: rows.length < 1_000 ? 1 : 0 }, signal),
+  )
+  return among(rows, found)
+}
+
+/**
+ * Which of these events stand in the table now, however old. Exact, and slower than
+ * {@link knownIds}: it is for a block that ClickHouse refused.
+ * @returns keys as `appId + NUL + id`.
+ * @throws RangeError when an id is no UUID in lower case with dashes.
+ */
+export async function storedIds(
+  clickhouse: ClickHouse,
+  database: string,
+  rows: readonly EventKey[],
+  signal?: AbortSignal,
+): Promise<ReadonlySet<string>> {
+  if (rows.length === 0) return new Set()
+  const found = await clickhouse.query(
+    `/* error-ingestor:stored-ids */
+    WITH asked AS (SELECT app_id, toUUID(UUIDNumToString(id)) AS uuid FROM (${asked(rows)}))
+    SELECT DISTINCT app_id, id FROM {database: Identifier}.occurrences
+    WHERE app_id IN (SELECT app_id FROM asked) AND id IN (SELECT uuid FROM asked)`,
+    { database },
+    run({}, signal),
+  )
+  return among(rows, found)
+}
+
+/**
+ * Notes which of these stored events have more than one row, so that they are counted once. Needed
+ * only for a block that was stored over 30 seconds after {@link knownIds} was asked for it: what
+ * comes sooner is found without being told.
+ */
+export async function recordDoubles(
+  clickhouse: ClickHouse,
+  database: string,
+  rows: readonly EventKey[],
+  signal?: AbortSignal,
+): Promise<void> {
+  if (rows.length === 0) return
+  await clickhouse.command(
+    `INSERT INTO {database: Identifier}.doubles (app_id, id, found_at)
+    WITH (SELECT groupArray(cityHash64(app_id, id)) FROM (${asked(rows)})) AS hashes
+    SELECT app_id, id, now('UTC') FROM {database: Identifier}.seen
+    PREWHERE h0 IN (SELECT toUInt16(arrayJoin(hashes)))
+      AND h1 IN (SELECT toUInt16(bitShiftRight(arrayJoin(hashes), 16)))
+      AND h2 IN (SELECT toUInt32(bitShiftRight(arrayJoin(hashes), 32)))
+    GROUP BY app_id, id HAVING count() > 1`,
+    { database },
+    run({}, signal),
+  )
+}
+
+function run(settings: Readonly<Record<string, number>>, signal: AbortSignal | undefined) {
+  const all = { ...SETTINGS, ...settings }
+  return signal === undefined ? { settings: all } : { settings: all, signal }
+}
+
+/**
+ * A SELECT of `app_id` and `id` (16 bytes, in the order of its digits). The values stand in the text
+ * as hex digits only, because a parameter would not fit a URL; so nothing in them can be SQL.
+ */
+function asked(rows: readonly EventKey[]): string {
+  const apps = new Map<string, number>()
+  let indexes = ''
+  for (const { appId, id } of rows) {
+    if (!UUID.test(id)) throw new RangeError('An id is no UUID in lower case with dashes.')
+    let index = apps.get(appId)
+    if (index === undefined) {
+      index = apps.size + 1
+      apps.set(appId, index)
+    }
+    indexes += INDEX_HEX[index] ?? indexHex(index)
+  }
+  if (apps.size > APPS_MAX) throw new RangeError('A block has rows of too many apps.')
+  const ids = rows.map(({ id }) => id).join('')
+  const names = [...apps.keys()].map((name) => `unhex('${hex(name)}')`)
+  return `SELECT [${names.join(', ')}][index] AS app_id, id FROM (
+      SELECT reinterpret(unhex('${ids.replaceAll('-', '')}'), 'Array(FixedString(16))') AS ids,
+        reinterpret(unhex('${indexes}'), 'Array(UInt16)') AS indexes
+    ) ARRAY JOIN ids AS id, indexes AS index`
+}
+
+/** Two bytes, the lower one first. */
+function indexHex(index: number): string {
+  const digits = index.toString(16).padStart(4, '0')
+  return digits.slice(2) + digits.slice(0, 2)
+}
+const INDEX_HEX: readonly string[] = Array.from({ length: 32 }, (_, index) => indexHex(index))
+
+function hex(text: string): string {
+  const digits = (byte: number) => byte.toString(16).padStart(2, '0')
+  return Array.from(new TextEncoder().encode(text), digits).join('')
+}
+
+/** Hashes let a few others through; only those that were asked for count. */
+function among(rows: readonly EventKey[], found: readonly unknown[]): ReadonlySet<string> {
+  const stored = new Set(Keys.parse(found).map(({ app_id, id }) => `${app_id}\0${id}`))
+  if (stored.size === 0) return stored
+  return new Set(rows.map(({ appId, id }) => `${appId}\0${id}`).filter((key) => stored.has(key)))
+}
