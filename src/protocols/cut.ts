@@ -9,6 +9,13 @@ export function cutEnd(text: string, bytesMax: number): string {
   return whole.slice(0, read)
 }
 
+/** As {@link cutEnd}, and where something is missing the text says so behind what was kept. */
+export function cutNoted(text: string, bytesMax: number): string {
+  const kept = cutEnd(text, bytesMax)
+  if (kept.length >= text.length) return kept
+  return `${kept}… [cut: ${String(byteLength(kept))} of ${String(byteLength(text))} bytes kept]`
+}
+
 /** The first `charsMax` characters; a pair of surrogates is not torn, a lone one becomes U+FFFD. */
 export function cutChars(text: string, charsMax: number): string {
   const whole = text.isWellFormed() ? text : text.toWellFormed()

@@ -1,6 +1,15 @@
 import { LIMITS } from '../occurrence.ts'
 import type { Frame, Json, Occurrence, ParsedStack } from '../occurrence.ts'
-import { bothEnds, cutChars, cutEnd, cutJson, cutMiddle, cutObject, jsonSize } from './cut.ts'
+import {
+  bothEnds,
+  cutChars,
+  cutEnd,
+  cutJson,
+  cutMiddle,
+  cutNoted,
+  cutObject,
+  jsonSize,
+} from './cut.ts'
 
 /**
  * Brings a decoded occurrence within {@link LIMITS}. What is longer is cut and named in `marks` as
@@ -20,7 +29,7 @@ export function withinLimits(wide: Occurrence): Occurrence {
   const narrow = {
     ...wide,
     code: fit('code', (text) => cutChars(text, LIMITS.codeCharsMax)),
-    message: fit('message', (text) => cutEnd(text, LIMITS.messageBytesMax)),
+    message: fit('message', (text) => cutNoted(text, LIMITS.messageBytesMax)),
     stackTrace: fit('stackTrace', (text) => cutMiddle(text, LIMITS.stackTraceBytesMax)),
     parsedStack: fit('parsedStack', cutStack),
     appVersion: fit('appVersion', label),

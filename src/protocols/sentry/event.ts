@@ -176,7 +176,7 @@ function metadataOf(
   const fields: Record<string, Json | undefined> = {}
   if (hasException) {
     // The message stands beside the exception only where an event has both.
-    fields['message'] = message
+    fields['message'] = message === chain[0]?.value ? undefined : message
     fields['exceptions'] = chain.map(({ type, value, module, mechanism }) =>
       present({ type, value, module, mechanism }),
     )

@@ -176,7 +176,11 @@ function logOf(record: JsonObject, origin: Origin, ordinalOf: (key: string) => n
     stackTrace: '',
     parsedStack: undefined,
     appVersion: text('sentry.release') ?? '',
-    ...platformOf({ platform: language, sdk: { name: sdk } }),
+    ...platformOf({
+      platform: language,
+      sdk: { name: sdk },
+      contexts: { runtime: { version: attributes['process.runtime.version'] ?? null } },
+    }),
     environment: text('sentry.environment') ?? 'production',
     level: levelOf(record['level']) ?? 'error',
     userId: text('user.id') ?? text('user.name') ?? text('user.email') ?? null,

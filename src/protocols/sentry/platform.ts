@@ -1,5 +1,5 @@
 import type { JsonObject, Platform } from '../../occurrence.ts'
-import { objectOf, textOf } from '../json.ts'
+import { isObject, objectOf, textOf } from '../json.ts'
 
 /** Where an event comes from, and the version of the system or runtime it ran on. */
 export function platformOf(event: JsonObject): {
@@ -8,7 +8,12 @@ export function platformOf(event: JsonObject): {
 } {
   const contexts = objectOf(event['contexts']) ?? {}
   const os = objectOf(contexts['os'])
-  const runtime = objectOf(contexts['runtime'])
+  // Rust's client calls its context `rust` and says only in the type what it is.
+  const runtime =
+    objectOf(contexts['runtime']) ??
+    Object.values(contexts)
+      .filter(isObject)
+      .find((context) => context['type'] === 'runtime')
   const sdk = textOf(objectOf(event['sdk'])?.['name'])?.toLowerCase() ?? ''
   const platform = nameOf(
     textOf(event['platform'])?.toLowerCase() ?? '',
@@ -49,6 +54,9 @@ const NAMES: Readonly<Record<string, Platform>> = {
 // Apps of these kits run on phones, and only the operating system says on which.
 const MOBILE_KITS = /react-native|flutter|dart|capacitor|unity|maui|kmp|cocoa|apple/
 
+const SERVERS =
+  /\b(?:node|bun|deno|cloudflare|vercel-edge|nestjs|aws-serverless|google-cloud-serverless)\b/
+
 function nameOf(platform: string, sdk: string, os: string, runtime: string): Platform {
   if (sdk.startsWith('sentry.java.android') || sdk.startsWith('sentry.native.android')) {
     return 'android'
@@ -59,6 +67,6 @@ function nameOf(platform: string, sdk: string, os: string, runtime: string): Pla
     if (os === 'ios' || os === 'ipados') return 'ios'
   }
   // Servers that run JavaScript without Node say so in their runtime only.
-  if (platform === 'javascript' && /node|bun|deno|cloudflare|edge/.test(runtime)) return 'node'
+  if (platform === 'javascript' && (SERVERS.test(runtime) || SERVERS.test(sdk))) return 'node'
   return Object.hasOwn(NAMES, platform) ? (NAMES[platform] ?? 'other') : 'other'
 }

@@ -78,9 +78,21 @@ function framesOf(
   const all = listOf(stacktrace?.['frames'])
   const kept = bothEnds(all, LIMITS.framesMax).toReversed()
   return {
-    frames: kept.filter(isObject).map((frame) => frameOf(frame, platform)),
+    frames: withoutClient(kept.filter(isObject).map((frame) => frameOf(frame, platform))),
     framesLost: all.length - kept.length,
   }
+}
+
+const CLIENT = /^(?:<?sentry(?:_\w+)?::|io\.sentry\.|github\.com\/getsentry\/sentry-go)/
+
+/** Some clients take the stack within themselves; those calls, the newest, say nothing of the error. */
+function withoutClient(frames: readonly Frame[]): readonly Frame[] {
+  const firstOwn = frames.findIndex(({ inApp }) => inApp)
+  if (firstOwn === -1) return frames
+  const lastOfClient = frames
+    .slice(0, firstOwn)
+    .findLastIndex(({ functionName }) => CLIENT.test(functionName ?? ''))
+  return frames.slice(lastOfClient + 1)
 }
 
 function frameOf(frame: JsonObject, platform: Platform): Frame {
@@ -106,7 +118,8 @@ const QUALIFIED = new Set<Platform>(['java', 'android', 'go', 'dotnet', 'elixir'
 function functionOf(frame: JsonObject, platform: Platform): string | undefined {
   const name = textOf(frame['function']) ?? textOf(frame['raw_function'])
   const module = textOf(frame['module'])
-  if (name === undefined) return undefined
+  // Clients write `?` for a function without a name.
+  if (name === undefined || name === '?') return undefined
   if (module === undefined || !QUALIFIED.has(platform) || name.startsWith(`${module}.`)) return name
   return `${module}.${name}`
 }

@@ -1,0 +1,190 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { otlp } from '../../../src/protocols/otlp/index.ts'
+import { generator, mutate } from '../../fixtures/mutate.ts'
+import { promised } from '../../fixtures/promise.ts'
+import { clients, post, recorded } from '../../fixtures/replay.ts'
+
+// Printed, and settable, so that what a run found can be run again.
+const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 2 ** 31)
+const cases = Number(process.env['FUZZ_CASES'] ?? 15_000)
+console.info(`FUZZ_SEED=${String(seed)} FUZZ_CASES=${String(cases)}`)
+
+test('recorded requests, damaged at random, are decoded or refused', { timeout: 600_000 }, () => {
+  const bodies = clients('otel-').flatMap(recorded)
+  const others = bodies.map(({ body }) => body)
+  const random = generator(seed)
+  let decoded = 0
+  for (let count = 0; count < cases; count++) {
+    const of = bodies[random() % bodies.length]
+    if (of === undefined) throw new Error('no recording')
+    const at = random()
+    // Now and then a body meets the reader of another signal.
+    const path = at % 10 === 0 ? '/v1/metrics' : new URL(of.request.url).pathname
+    const type = of.request.headers.get('content-type') ?? ''
+    const request =
+      path === '/v1/metrics' ? post(path, '', { 'content-type': type }).request : of.request
+    try {
+      const body = mutate(of.body, others, at)
+      if (promised(otlp, { ...of, request, body }) !== undefined) decoded++
+    } catch (cause) {
+      throw new Error(`FUZZ_SEED=${String(seed)}: case ${String(count)}`, { cause })
+    }
+  }
+  // Both ends must have been reached, or the mutations test nothing.
+  expect(decoded).toBeGreaterThan(cases / 20)
+  expect(decoded).toBeLessThan(cases)
+})
+
+const json = fc.jsonValue({ maxDepth: 4 })
+const maybe = (arbitrary: fc.Arbitrary<unknown>) =>
+  fc.oneof({ weight: 4, arbitrary }, { weight: 1, arbitrary: json })
+const text = fc.oneof(
+  fc.string({ unit: 'binary' }),
+  fc.constantFrom('', 'exception', 'nodejs', 'python', 'java', 'go'),
+)
+const name = fc.oneof(
+  fc.constantFrom(
+    'exception.type',
+    'exception.message',
+    'exception.stacktrace',
+    'service.name',
+    'telemetry.sdk.language',
+    'user.id',
+  ),
+  text,
+)
+const stack = fc
+  .array(
+    fc.constantFrom(
+      'Error: x',
+      '    at f (a.js:1:2)',
+      'f@a.js:1:2',
+      '\tat a.B.c(D.java:3)',
+      '  File "a.py", line 3, in f',
+      'Traceback (most recent call last):',
+      'main.f()',
+      '\t/a.go:7 +0x1',
+      'Caused by: y',
+      '(((((((((',
+    ),
+    { maxLength: 12 },
+  )
+  .map((lines) => lines.join('\n'))
+const value = maybe(
+  fc.oneof(
+    fc.record({ stringValue: maybe(fc.oneof(text, stack)) }),
+    fc.record({ intValue: maybe(fc.oneof(fc.integer(), fc.bigInt().map(String))) }),
+    fc.record({ doubleValue: maybe(fc.double()) }),
+    fc.record({ arrayValue: fc.record({ values: json }) }),
+    fc.record({ kvlistValue: fc.record({ values: json }) }),
+    fc.record({ bytesValue: json }),
+  ),
+)
+const attributes = maybe(fc.array(maybe(fc.record({ key: maybe(name), value })), { maxLength: 6 }))
+const time = maybe(fc.oneof(fc.bigInt({ min: 0n, max: 2n ** 70n }).map(String), fc.double()))
+const trace = maybe(fc.stringMatching(/^[0-9a-fA-F]{32}$/))
+const record = fc.record(
+  {
+    timeUnixNano: time,
+    severityNumber: maybe(fc.integer({ min: 0, max: 30 })),
+    body: value,
+    attributes,
+    traceId: trace,
+    spanId: trace,
+    eventName: maybe(text),
+  },
+  { requiredKeys: [] },
+)
+const span = fc.record(
+  {
+    name: maybe(text),
+    traceId: trace,
+    spanId: trace,
+    attributes,
+    events: maybe(
+      fc.array(maybe(fc.record({ name: maybe(text), timeUnixNano: time, attributes })), {
+        maxLength: 3,
+      }),
+    ),
+  },
+  { requiredKeys: [] },
+)
+const list = (arbitrary: fc.Arbitrary<unknown>) =>
+  maybe(fc.array(maybe(arbitrary), { maxLength: 4 }))
+const logs = fc.record({
+  resourceLogs: list(
+    fc.record({
+      resource: maybe(fc.record({ attributes })),
+      scopeLogs: list(fc.record({ scope: json, logRecords: list(record) })),
+    }),
+  ),
+})
+const spans = fc.record({
+  resourceSpans: list(
+    fc.record({
+      resource: maybe(fc.record({ attributes })),
+      scopeSpans: list(fc.record({ scope: json, spans: list(span) })),
+    }),
+  ),
+})
+
+test.each([
+  ['/v1/logs', logs],
+  ['/v1/traces', spans],
+])(
+  'JSON requests to %s made by the grammar are decoded or refused',
+  { timeout: 600_000 },
+  (path, arbitrary) => {
+    fc.assert(
+      fc.property(arbitrary, (request) => {
+        promised(otlp, post(path, JSON.stringify(request), { 'content-type': 'application/json' }))
+      }),
+      { seed, numRuns: Math.ceil(cases / 15) },
+    )
+  },
+)
+
+/** Protobuf by its grammar only: fields of any number and wire type, nested, their lengths mostly true. */
+function wire(random: () => number, depth: number): number[] {
+  const bytes: number[] = []
+  for (let fields = random() % 5; fields > 0; fields--) {
+    const type = [0, 1, 2, 2, 2, 2, 5, 3, 4][random() % 9] ?? 2
+    bytes.push(((1 + (random() % 12)) << 3) | type)
+    if (type === 0) bytes.push(...[0x80 | (random() & 127), random() & 127].slice(random() % 2))
+    if (type === 1 || type === 5)
+      for (let left = type === 1 ? 8 : 4; left > 0; left--) bytes.push(random() & 255)
+    if (type !== 2) continue
+    const inner =
+      depth > 0
+        ? wire(random, depth - 1)
+        : Array.from({ length: random() % 20 }, () => random() & 255)
+    const length = random() % 40 === 0 ? random() % 256 : inner.length
+    bytes.push(...(length > 127 ? [(length & 127) | 128, length >>> 7] : [length]), ...inner)
+  }
+  return bytes
+}
+
+test(
+  'protobuf made by its grammar, of any fields and wire types, is decoded or refused',
+  { timeout: 600_000 },
+  () => {
+    const random = generator(seed)
+    let decoded = 0
+    for (let count = 0; count < cases; count++) {
+      const path = ['/v1/logs', '/v1/traces', '/v1/metrics'][random() % 3] ?? ''
+      const body = new Uint8Array(wire(random, 5))
+      try {
+        if (
+          promised(otlp, post(path, body, { 'content-type': 'application/x-protobuf' })) !==
+          undefined
+        )
+          decoded++
+      } catch (cause) {
+        throw new Error(`FUZZ_SEED=${String(seed)}: case ${String(count)}`, { cause })
+      }
+    }
+    expect(decoded).toBeGreaterThan(cases / 20)
+    expect(decoded).toBeLessThan(cases)
+  },
+)
