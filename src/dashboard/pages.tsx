@@ -186,7 +186,7 @@ async function eventPage(
   if (event === undefined) {
     throw new Refusal('not_found', 'There is no event with this id, or it is older than is kept.')
   }
-  const neighbours = await deps.ask(c.req.raw, (signal) => neighboursOf(deps.store, event, signal))
+  const neighbours = await deps.ask(c.req.raw, (signal) => neighboursOf(deps, event, signal))
   const frame: Frame = { assets, apps, app, here: 'errors' }
   return send(
     c,
@@ -202,14 +202,14 @@ async function eventPage(
 }
 
 async function neighboursOf(
-  store: PageDeps['store'],
+  { store, nowMs }: PageDeps,
   event: StoredEvent,
   signal: AbortSignal,
 ): Promise<Neighbours> {
   const at = Date.parse(event.timestamp)
   const range = {
     startMs: Math.max(0, at - NEIGHBOUR_DAYS * DAY_MS),
-    endMs: at + NEIGHBOUR_DAYS * DAY_MS,
+    endMs: Math.min(at + NEIGHBOUR_DAYS * DAY_MS, Math.max(at, nowMs())),
   }
   const filter = { appId: event.appId, range, issue: event.issue }
   const [page, trends] = await Promise.all([

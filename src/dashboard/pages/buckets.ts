@@ -13,7 +13,7 @@ export interface Series {
 }
 
 /** One bucket of a {@link Series}. */
-export interface Point {
+interface Point {
   readonly startMs: number
   readonly count: number
   /** Distinct users; undefined where several buckets were put together, for users do not add up. */

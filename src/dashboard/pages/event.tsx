@@ -142,7 +142,7 @@ function Facts({ event }: { readonly event: StoredEvent }) {
 }
 
 /** One name and value of a list of pairs. */
-export function Fact({ name, children }: { readonly name: string; readonly children?: Child }) {
+function Fact({ name, children }: { readonly name: string; readonly children?: Child }) {
   return (
     <div>
       <dt>

@@ -19,7 +19,7 @@ export interface Frame {
 }
 
 /** The mark of the service, also served to tabs: a ring that has caught a dot. */
-export const ICON =
+const ICON =
   'data:image/svg+xml,' +
   encodeURIComponent(
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><path d="M17.5 4.2A9.5 9.5 0 1 0 21.5 12" fill="none" stroke="#8a8178" stroke-width="2.6" stroke-linecap="round"/><circle cx="13" cy="11" r="4.2" fill="#dd5326"/></svg>',
