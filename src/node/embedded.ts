@@ -275,7 +275,7 @@ async function freePort(wanted: number | undefined): Promise<number> {
 
 const urlOf = (port: number) => `http://127.0.0.1:${port}`
 // The codes are ClickHouse's own, as it prints them: CANNOT_OPEN_FILE and NETWORK_ERROR.
-const isLocked = (words: string) => /Code: 76\b.*\bstatus\b/s.test(words)
+const isLocked = (words: string) => /Code: 76\b.*Cannot lock file/s.test(words)
 const isPortTaken = (words: string) => /Code: 210\b/.test(words)
 // A function, because the compiler believes that a flag it saw false stays false over an await.
 const isAborted = (signal: AbortSignal) => signal.aborted

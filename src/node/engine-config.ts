@@ -40,7 +40,8 @@ export function engineConfig(dataDir: string, configFile: string, memoryBytesMax
     background_buffer_flush_schedule_pool_size: 1,
     background_message_broker_schedule_pool_size: 1,
     background_distributed_schedule_pool_size: 1,
-    keep_alive_timeout: 30,
+    // An idle connection holds up the end by about this; the client gives its own up after 2 s.
+    keep_alive_timeout: 3,
     merge_tree: {
       // Their defaults (8 and 20) are larger than so small a pool and would be refused.
       number_of_free_entries_in_pool_to_lower_max_size_of_merge: 2,

@@ -104,11 +104,11 @@ export async function openFolderSpool(
   }
 }
 
-/** An error of the file system, as opposed to a bug. */
+/** An error of the file system, SQLite's words for one included, as opposed to a bug. */
 function isDiskError(error: unknown): error is Error & { readonly code: string } {
   return (
     error instanceof Error &&
-    'syscall' in error &&
+    ('syscall' in error || 'errcode' in error) &&
     'code' in error &&
     typeof error.code === 'string'
   )
