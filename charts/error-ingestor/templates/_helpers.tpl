@@ -167,6 +167,28 @@ http://{{ include "error-ingestor.fullname" . }}.{{ .Release.Namespace }}.svc:{{
 {{- $login := include "error-ingestor.migrator" . | fromYaml -}}
 restartPolicy: OnFailure
 {{- include "error-ingestor.pod" . | trim | nindent 0 }}
+initContainers:
+  - name: wait
+    image: {{ include "error-ingestor.image" . }}
+    imagePullPolicy: {{ .Values.image.pullPolicy }}
+    command: [node, --input-type=module, --eval]
+    args:
+      - |
+        {{- .Files.Get "files/wait.mjs" | nindent 8 }}
+    securityContext:
+      {{- toYaml .Values.securityContext | nindent 6 }}
+    env:
+      - name: CLICKHOUSE_HOST
+        value: {{ tpl .Values.clickhouse.external.url . | quote }}
+      {{- with .Values.extraEnv }}
+      {{- tpl (toYaml .) $.root | nindent 6 }}
+      {{- end }}
+    resources:
+      {{- toYaml .Values.schemaJob.resources | nindent 6 }}
+    {{- with .Values.extraVolumeMounts }}
+    volumeMounts:
+      {{- tpl (toYaml .) $.root | nindent 6 }}
+    {{- end }}
 containers:
   - name: migrate
     image: {{ include "error-ingestor.image" . }}
