@@ -7,7 +7,7 @@ export interface EventKey {
   readonly id: string
 }
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+const HEX = /^[0-9a-f]*$/
 const APPS_MAX = 65_535
 const Keys = z.array(z.object({ app_id: z.string(), id: z.string() }))
 
@@ -102,8 +102,7 @@ function run(settings: Readonly<Record<string, number>>, signal: AbortSignal | u
 function asked(rows: readonly EventKey[]): string {
   const apps = new Map<string, number>()
   let indexes = ''
-  for (const { appId, id } of rows) {
-    if (!UUID.test(id)) throw new RangeError('An id is no UUID in lower case with dashes.')
+  for (const { appId } of rows) {
     let index = apps.get(appId)
     if (index === undefined) {
       index = apps.size + 1
@@ -112,10 +111,17 @@ function asked(rows: readonly EventKey[]): string {
     indexes += INDEX_HEX[index] ?? indexHex(index)
   }
   if (apps.size > APPS_MAX) throw new RangeError('A block has rows of too many apps.')
-  const ids = rows.map(({ id }) => id).join('')
+  // Checked together, because one by one costs a fifth of the whole question.
+  const ids = rows
+    .map(({ id }) => id)
+    .join('')
+    .replaceAll('-', '')
+  if (ids.length !== 32 * rows.length || !HEX.test(ids)) {
+    throw new RangeError('An id is no UUID in lower case.')
+  }
   const names = [...apps.keys()].map((name) => `unhex('${hex(name)}')`)
   return `SELECT [${names.join(', ')}][index] AS app_id, id FROM (
-      SELECT reinterpret(unhex('${ids.replaceAll('-', '')}'), 'Array(FixedString(16))') AS ids,
+      SELECT reinterpret(unhex('${ids}'), 'Array(FixedString(16))') AS ids,
         reinterpret(unhex('${indexes}'), 'Array(UInt16)') AS indexes
     ) ARRAY JOIN ids AS id, indexes AS index`
 }
