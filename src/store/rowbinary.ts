@@ -55,7 +55,7 @@ function reserve(count: number): void {
 }
 
 /** A count or a length: seven bits to a byte, lowest first. */
-export function writeVarint(value: number): void {
+function writeVarint(value: number): void {
   reserve(5)
   let rest = value
   while (rest > 127) {
@@ -179,7 +179,7 @@ function readByte(cursor: Cursor): number {
 }
 
 /** A count or a length. */
-export function readVarint(cursor: Cursor): number {
+function readVarint(cursor: Cursor): number {
   let value = 0
   for (let factor = 1; factor <= 0x10_0000_0000; factor *= 128) {
     const byte = readByte(cursor)

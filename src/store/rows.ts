@@ -29,15 +29,15 @@ export interface Column {
 }
 
 /** The table all rows go to. */
-export const OCCURRENCES_TABLE = 'occurrences'
+const OCCURRENCES_TABLE = 'occurrences'
 
 /** The version that {@link encodeRows} writes: a key of {@link ROW_FORMATS}. */
 export const ROW_FORMAT = 1
 
 /**
  * Which columns a spooled row holds, in which order, by version. A version is never changed once
- * released, because rows of it may wait on a disk; a new column is a new version. The first four
- * are the same in all: {@link rowIdentity} reads them.
+ * released, because rows of it may wait on a disk; a new column is a new version. The first six are
+ * the same in all: {@link rowIdentity} reads them.
  */
 export const ROW_FORMATS: Readonly<Record<number, readonly Column[]>> = {
   1: [
@@ -91,7 +91,7 @@ export function blockTarget(format: number): {
   readonly table: string
   readonly columns: readonly string[]
 } {
-  const columns = [...columnsOf(format), ...GROUPING_COLUMNS].map(({ name }) => name)
+  const columns = columnsOf(format).map(({ name }) => name)
   return { table: OCCURRENCES_TABLE, columns }
 }
 
@@ -104,23 +104,27 @@ function columnsOf(format: number): readonly Column[] {
 }
 
 /**
- * Encodes occurrences as RowBinary rows of {@link ROW_FORMAT}, without grouping.
+ * Encodes occurrences as RowBinary rows of {@link ROW_FORMAT}, each with its grouping.
  * Lone surrogates become U+FFFD, in texts and in JSON; all else comes back as it was.
  * @throws RangeError when an id is no UUID.
  */
-export function encodeRows(occurrences: readonly Occurrence[]): {
+export function encodeRows(
+  occurrences: readonly Occurrence[],
+  group: (occurrence: Occurrence) => Grouping,
+): {
   readonly format: number
   readonly bytes: Uint8Array
   readonly ends: readonly number[]
-  readonly occurrences: readonly Occurrence[]
 } {
   const ends: number[] = []
+  const groupings = occurrences.map(group) // Before the writing: only one may write at a time.
   beginWriting()
-  for (const occurrence of occurrences) {
+  for (const [i, occurrence] of occurrences.entries()) {
     writeRow(occurrence)
+    writeGrouping(groupings[i])
     ends.push(writtenBytes())
   }
-  return { format: ROW_FORMAT, bytes: written(), ends, occurrences }
+  return { format: ROW_FORMAT, bytes: written(), ends }
 }
 
 function writeRow(occurrence: Occurrence): void {
@@ -168,14 +172,10 @@ function wellFormed(json: string): string {
   )
 }
 
-/** The columns that follow a row: {@link GROUPING_COLUMNS}. */
-export function encodeGrouping(grouping: Grouping): Uint8Array {
-  beginWriting()
-  writeString(grouping.fingerprint)
-  writeString(grouping.secondary)
-  writeString(grouping.basis)
-  writeStrings(grouping.components)
-  return written()
+function writeGrouping(grouping: Grouping | undefined): void {
+  writeString(grouping?.fingerprint ?? '')
+  writeString(grouping?.secondary ?? '')
+  writeString(grouping?.basis ?? '')
 }
 
 /** What tells a row from others, without reading all of it. */
@@ -184,6 +184,7 @@ export interface RowIdentity {
   readonly appId: string
   readonly timestampMs: number
   readonly receivedAtMs: number
+  readonly protocol: string
 }
 
 /**
@@ -193,16 +194,26 @@ export interface RowIdentity {
 export function rowIdentity(format: number, bytes: Uint8Array, start: number): RowIdentity {
   columnsOf(format)
   const cursor = { bytes, at: start }
-  return {
-    id: readUuid(cursor),
-    appId: readString(cursor),
-    timestampMs: readTime(cursor),
-    receivedAtMs: readTime(cursor),
-  }
+  const id = readUuid(cursor)
+  const appId = readString(cursor)
+  const timestampMs = readTime(cursor)
+  const receivedAtMs = readTime(cursor)
+  readNullableTime(cursor)
+  return { id, appId, timestampMs, receivedAtMs, protocol: readString(cursor) }
+}
+
+/** The identities of all rows of a batch, in order. */
+export function identify(batch: {
+  readonly format: number
+  readonly bytes: Uint8Array
+  readonly ends: readonly number[]
+}): readonly RowIdentity[] {
+  return batch.ends.map((_, i) => rowIdentity(batch.format, batch.bytes, batch.ends[i - 1] ?? 0))
 }
 
 /**
- * The occurrence whose row starts at `start`: the inverse of {@link encodeRows}.
+ * The occurrence whose row starts at `start`: the inverse of {@link encodeRows},
+ * but for the grouping.
  * @throws RangeError when the bytes are no row of the format.
  */
 export function decodeRow(format: number, bytes: Uint8Array, start: number): Occurrence {
