@@ -40,9 +40,7 @@ export function nodeClickHouse(
   options: ClickHouseOptions,
 ): ClickHouse & { readonly close: () => Promise<void> } {
   const client = createClient({
-    url: options.url,
-    username: options.user,
-    password: options.password,
+    ...login(options),
     application: 'error-ingestor',
     request_timeout: options.timeoutMs,
     max_open_connections: CONNECTIONS_MAX,
@@ -59,6 +57,16 @@ export function nodeClickHouse(
     ping: () => ping(server),
     close: () => client.close(),
   }
+}
+
+/** A URL may carry the login; it wins, and is taken out, since the client would warn on the console. */
+function login({ url, user, password }: ClickHouseOptions) {
+  const address = new URL(url)
+  const username = decodeURIComponent(address.username) || user
+  const secret = decodeURIComponent(address.password) || password
+  address.username = ''
+  address.password = ''
+  return { url: address, username, password: secret }
 }
 
 interface Server extends ClickHouseOptions {

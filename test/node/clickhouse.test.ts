@@ -149,6 +149,14 @@ test('a refused statement says why with a code, and a wrong password too', async
   await stranger.close()
 })
 
+test('a login in the URL is used', async () => {
+  const url = new URL(inject('clickhouseUrl'))
+  url.username = 'no%40body'
+  const stranger = connect(url.href)
+  await expect(stranger.query('SELECT 1', {})).rejects.toThrow('no@body')
+  await stranger.close()
+})
+
 describe('a server that takes the connection and says nothing', () => {
   const sockets = new Set<Socket>()
   const silent = createServer((socket) => {
