@@ -15,6 +15,7 @@ import { answerProblems } from './http/problem.ts'
 import { sourceMapRoutes } from './http/sourcemaps.ts'
 import { apiKeyOf, createKeys, type Keys } from './keys/keys.ts'
 import type { Registrations } from './keys/registrations.ts'
+import type { Grouping, Occurrence } from './occurrence.ts'
 import { createDelivery } from './pipeline/delivery.ts'
 import { group } from './pipeline/group.ts'
 import { createPipeline } from './pipeline/pipeline.ts'
@@ -23,11 +24,11 @@ import type { Spool } from './pipeline/spool.ts'
 import { symbolicate } from './pipeline/symbolicate.ts'
 import { protocols } from './protocols/index.ts'
 import { NativeBatch } from './protocols/native/event.ts'
-import { knownIds, storedIds } from './store/known.ts'
+import { knownIds, recordDoubles, storedIds } from './store/known.ts'
 import { SCHEMA_VERSION } from './store/migrate.ts'
 import { createStore } from './store/queries.ts'
 import { isContentRefusal } from './store/refused.ts'
-import { blockTarget, decodeRow, encodeGrouping, encodeRows } from './store/rows.ts'
+import { blockTarget, decodeRow, encodeRows, identify } from './store/rows.ts'
 import { VERSION } from './version.ts'
 
 /** The whole service, minus its runtime. */
@@ -42,7 +43,7 @@ export interface App {
 
 const DAY_MS = 86_400_000
 /** Longest a reader of the dashboard waits for an answer. */
-const ASK_MS_MAX = 30_000
+const ASK_MS_MAX = 10_000
 /** Longest a question waits for what was accepted just before it. */
 const SETTLE_MS_MAX = 1_000
 
@@ -63,6 +64,8 @@ export async function createApp(
   const spool = await openSpool(config, host)
   const pipeline = createPipeline({
     scrub: scrub(),
+    symbolicate,
+    group: groupWith(telemetry.bug),
     encode: encodeRows,
     append: spool.append,
     retentionMs: config.retentionDays * DAY_MS,
@@ -92,16 +95,35 @@ export async function createApp(
   }
 }
 
+/** A stage that throws is a bug of ours: the event is kept all the same, in one issue for all such. */
+function groupWith(bug: Host['telemetry']['bug']): (occurrence: Occurrence) => Grouping {
+  return (occurrence) => {
+    try {
+      return group(occurrence)
+    } catch (error) {
+      bug(error)
+      return UNGROUPED
+    }
+  }
+}
+
+const NO_FINGERPRINT = `v1:${'0'.repeat(32)}`
+const UNGROUPED: Grouping = {
+  fingerprint: NO_FINGERPRINT,
+  secondary: NO_FINGERPRINT,
+  basis: 'message',
+  components: [],
+}
+
 /** Joins the half of the pipeline after the yes to the store. */
 function openSpool(config: Config, host: Host): Promise<Spool> {
   const { clickhouse, telemetry, nowMs, recent, digest } = host
   const { database } = config.clickhouse
   const delivery = createDelivery({
+    identify,
     decode: decodeRow,
-    encode: encodeRows,
-    symbolicate,
-    group,
-    encodeGrouping,
+    encode: (occurrences) => encodeRows(occurrences, groupWith(telemetry.bug)),
+    recordDoubles: (rows, signal) => recordDoubles(clickhouse, database, rows, signal),
     knownIds: (rows, signal) => knownIds(clickhouse, database, rows, signal),
     storedIds: (rows, signal) => storedIds(clickhouse, database, rows, signal),
     insert: ({ format, body, token }, signal) =>

@@ -36,9 +36,8 @@ function open(env: Env): Promise<App> {
     nowMs: () => Date.now(),
     openSpool: (delivery) => Promise.resolve(directSpool(delivery, STORE_WAIT_MS_MAX)),
     hasDiskSpool: false,
-    // A process of the edge sees too little to know a resend: every id is new, and none is asked about.
-    // Reads count each id once all the same.
-    recent: { add: () => true, has: () => true },
+    // A process of the edge sees too little to know a resend by itself: it asks ClickHouse each time.
+    recent: { add: () => true, has: () => false },
     digest,
     inflate: webInflate,
     metrics: () =>

@@ -1,11 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { engineConfig, engineMemoryBytesMax } from './engine-config.ts'
+import { cannotStart, isLocked, isPortTaken, lockedBy, ownerOf } from './engine-words.ts'
 import { findEngineLibrary, thisPlatform } from './engine-library.ts'
 
 const LOCK_WAIT_MS = 10_000
@@ -274,37 +275,6 @@ async function freePort(wanted: number | undefined): Promise<number> {
 }
 
 const urlOf = (port: number) => `http://127.0.0.1:${port}`
-// The codes are ClickHouse's own, as it prints them: CANNOT_OPEN_FILE and NETWORK_ERROR.
-const isLocked = (words: string) => /Code: 76\b.*Cannot lock file/s.test(words)
-const isPortTaken = (words: string) => /Code: 210\b/.test(words)
 // A function, because the compiler believes that a flag it saw false stays false over an await.
 const isAborted = (signal: AbortSignal) => signal.aborted
 const aborted = () => undefined
-
-function cannotStart(dataDir: string, words: string): string {
-  const said = words.replace(/^Logging \w+ to .*\n?/gm, '').trim()
-  return `The embedded ClickHouse cannot start in ${dataDir}: ${said || 'it said nothing.'}`
-}
-
-function lockedBy(dataDir: string): string {
-  return `${dataDir} is in use by ${ownerOf(dataDir)}: stop that first, or set DATA_DIR to another folder.`
-}
-
-/** Who holds the folder: the server that started the engine where that can be known (Linux). */
-function ownerOf(dataDir: string): string {
-  const pid = /PID: (\d+)/.exec(readIfThere(join(dataDir, 'status')))?.[1]
-  if (pid === undefined) return 'another process'
-  // The fields after the command in brackets are: state, parent.
-  const parent = /\) \S (\d+)/.exec(readIfThere(`/proc/${pid}/stat`))?.[1]
-  const started = parent === undefined || parent === '1' ? '' : ` of the server ${parent}`
-  return `another process (pid ${pid}${started})`
-}
-
-function readIfThere(file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch {
-    // Only a sentence gets poorer.
-    return ''
-  }
-}

@@ -1,21 +1,21 @@
-import type { Grouping, Occurrence } from '../occurrence.ts'
+import type { Occurrence } from '../occurrence.ts'
 import type { DropReason, Outcome } from '../outcome.ts'
 import type { RecentIds } from './recent.ts'
-import { deliverRows, type Insert } from './retry.ts'
-import type { Batch } from './spool.ts'
+import { deliverRows, pause, type Insert } from './retry.ts'
+import type { Batch, Parcel, Row } from './spool.ts'
 
 /** What delivery asks of the modules around it. */
 export interface DeliveryDeps {
+  /** What the rows of a batch are that was read back from disk. */
+  readonly identify: (batch: Batch) => readonly Row[]
   readonly decode: (format: number, bytes: Uint8Array, start: number) => Occurrence
   readonly encode: (occurrences: readonly Occurrence[]) => Batch
-  readonly symbolicate: (occurrence: Occurrence) => Occurrence
-  readonly group: (occurrence: Occurrence) => Grouping
-  /** The bytes of the columns that grouping adds to a row. */
-  readonly encodeGrouping: (grouping: Grouping) => Uint8Array
   /** Which of these the store has or had in the last day. Keys as {@link idKey} makes them. */
   readonly knownIds: (rows: readonly RowId[], signal: AbortSignal) => Promise<ReadonlySet<string>>
   /** Which of these stand in the store's table now; slower, and never wrong. */
   readonly storedIds: (rows: readonly RowId[], signal: AbortSignal) => Promise<ReadonlySet<string>>
+  /** Looks for rows of these that another process stored at the same time. */
+  readonly recordDoubles: (rows: readonly RowId[], signal: AbortSignal) => Promise<void>
   readonly insert: Insert
   /** Whether a failed insert was refused for what the rows hold, and so would be for ever. */
   readonly isContentRefusal: (error: unknown) => boolean
@@ -36,23 +36,8 @@ export interface RowId {
   readonly id: string
 }
 
-/** One row on its way, without its bytes. */
-export interface PreparedRow extends RowId {
-  readonly protocol: string
-  /** Year and month of the event, in UTC, as 202611: the partition it goes to. */
-  readonly month: number
-  /** The bytes that delivery adds behind the row's own. */
-  readonly suffix: Uint8Array
-}
-
-/** A batch whose stages have run. */
-export interface Prepared {
-  readonly batch: Batch
-  readonly rows: readonly PreparedRow[]
-}
-
-/** What becomes of one row of a window: the suffix it is sent with, or why it is not sent. */
-export type Fate = Uint8Array | DropReason
+/** What becomes of one row of a window: it is sent, or why it is not. */
+export type Fate = 'send' | DropReason
 
 /** One row of a block, with its bytes. */
 export interface BlockRow extends RowId {
@@ -60,7 +45,6 @@ export interface BlockRow extends RowId {
   readonly bytes: Uint8Array
   readonly start: number
   readonly end: number
-  readonly suffix: Uint8Array
 }
 
 /** Rows of one format and one month: one insert, the same on every try. */
@@ -79,25 +63,29 @@ export interface RefusedRow {
 
 /** The half of the pipeline after the yes, as the spool calls it. */
 export interface Delivery {
-  /** Runs the stages: symbolicate, group. CPU only. */
-  readonly prepare: (batch: Batch) => Prepared
+  readonly identify: DeliveryDeps['identify']
   /**
    * Decides once what becomes of each row of a window, in order: known ids are dropped.
    * What it decided must be sealed before anything is sent.
    */
-  readonly judge: (window: readonly Prepared[], signal: AbortSignal) => Promise<readonly Fate[]>
+  readonly judge: (window: readonly Parcel[], signal: AbortSignal) => Promise<readonly Fate[]>
   /** The blocks of a judged window; a pure function of it. */
-  readonly blocks: (window: readonly Prepared[], fates: readonly Fate[]) => readonly Block[]
+  readonly blocks: (window: readonly Parcel[], fates: readonly Fate[]) => readonly Block[]
   /** Tells the memory of recent ids about rows that were sealed by an earlier process. */
   readonly remember: (rows: readonly RowId[]) => void
   /**
    * Tries until the store has the block. Resolves with the rows that can never be stored.
    * Rejects only when `signal` aborts; sending the same block again later is safe.
+   * @param judgedAtMs when its rows were asked about; 0 where that was another process.
    */
-  readonly send: (block: Block, signal: AbortSignal) => Promise<readonly RefusedRow[]>
+  readonly send: (
+    block: Block,
+    judgedAtMs: number,
+    signal: AbortSignal,
+  ) => Promise<readonly RefusedRow[]>
   /** Counts how the rows of a window ended; call once, after the last of its blocks. */
   readonly count: (
-    window: readonly Prepared[],
+    window: readonly Parcel[],
     fates: readonly Fate[],
     refused: readonly RefusedRow[],
   ) => void
@@ -110,63 +98,23 @@ export interface Delivery {
   readonly nowMs: () => number
 }
 
-const UNGROUPED: Grouping = {
-  fingerprint: `v1:${'0'.repeat(32)}`,
-  secondary: `v1:${'0'.repeat(32)}`,
-  basis: 'message',
-  components: [],
-}
+/** A store finds rows by itself that came twice within this time; what takes longer it must be told. */
+const UNTOLD_MS_MAX = 30_000
 
 /** One string per event, for sets. */
 export function idKey({ appId, id }: RowId): string {
   return `${appId}\0${id}`
 }
 
-/** Puts the stages after the yes in order and joins them to the store. */
+/** Joins what comes after the yes to the store. */
 export function createDelivery(deps: DeliveryDeps): Delivery {
-  const suffixes = new WeakMap<Grouping, Uint8Array>()
   const forgiven = new Set<string>()
 
-  function suffixOf(grouping: Grouping): Uint8Array {
-    let suffix = suffixes.get(grouping)
-    if (suffix === undefined) {
-      suffix = deps.encodeGrouping(grouping)
-      suffixes.set(grouping, suffix)
-    }
-    return suffix
-  }
-
-  /** A stage that throws is a bug of ours: the event is kept all the same, in one issue for all such. */
-  function groupingOf(occurrence: Occurrence): Grouping {
-    try {
-      return deps.group(deps.symbolicate(occurrence))
-    } catch (error) {
-      deps.bug(error)
-      return UNGROUPED
-    }
-  }
-
-  function prepareRow(occurrence: Occurrence): PreparedRow {
-    const { appId, id, protocol, timestampMs } = occurrence
-    const suffix = suffixOf(groupingOf(occurrence))
-    return { appId, id, protocol, month: monthOf(timestampMs), suffix }
-  }
-
   return {
-    prepare(batch) {
-      const startedAtMs = deps.nowMs()
-      const rows =
-        batch.occurrences?.map(prepareRow) ??
-        batch.ends.map((_, i) =>
-          prepareRow(deps.decode(batch.format, batch.bytes, batch.ends[i - 1] ?? 0)),
-        )
-      deps.stage('group', deps.nowMs() - startedAtMs, rows.length)
-      // The objects have done their work: from here on the bytes stand for them.
-      return { batch: { ...batch, occurrences: undefined }, rows }
-    },
+    identify: deps.identify,
 
     async judge(window, signal) {
-      const rows = window.flatMap((prepared) => prepared.rows)
+      const rows = window.flatMap((parcel) => parcel.rows)
       const startedAtMs = deps.nowMs()
       // What this process saw lately needs no question.
       const asked = rows.filter(({ appId, id }) => !deps.recent.has(appId, id))
@@ -174,7 +122,7 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
       deps.stage('known', deps.nowMs() - startedAtMs, rows.length)
       return rows.map((row) => {
         const isNew = deps.recent.add(row.appId, row.id) || forgiven.delete(idKey(row))
-        return isNew && !(known.size > 0 && known.has(idKey(row))) ? row.suffix : 'duplicate'
+        return isNew && !(known.size > 0 && known.has(idKey(row))) ? 'send' : 'duplicate'
       })
     },
 
@@ -184,10 +132,12 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
       for (const { appId, id } of rows) deps.recent.add(appId, id)
     },
 
-    async send(block, signal) {
+    async send(block, judgedAtMs, signal) {
       const startedAtMs = deps.nowMs()
       const refused = await deliverRows(block, deps, signal)
       deps.stage('insert', deps.nowMs() - startedAtMs, block.rows.length)
+      // It waited so long that another process may have stored the same ids in between.
+      if (deps.nowMs() - judgedAtMs > UNTOLD_MS_MAX) await tellDoubles(block.rows, signal)
       return refused
     },
 
@@ -198,8 +148,8 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
       let at = 0
       for (const { rows } of window) {
         for (const { protocol } of rows) {
-          const fate = fates[at++]
-          add(protocol, typeof fate === 'string' ? fate : 'stored', 1)
+          const fate = fates[at++] ?? 'send'
+          add(protocol, fate === 'send' ? 'stored' : fate, 1)
         }
       }
       for (const { row } of refused) {
@@ -219,6 +169,21 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
     say: deps.say,
     nowMs: deps.nowMs,
   }
+
+  /** Until it is said: the counts are wrong without it, and the block is not done before. */
+  async function tellDoubles(rows: readonly RowId[], signal: AbortSignal): Promise<void> {
+    for (;;) {
+      signal.throwIfAborted()
+      try {
+        await deps.recordDoubles(rows, signal)
+        return
+      } catch (error) {
+        signal.throwIfAborted()
+        deps.say('warn', 'doubles could not be looked for, trying again', { error: String(error) })
+        await pause(1_000, signal)
+      }
+    }
+  }
 }
 
 function outcomeOf(end: string): Outcome {
@@ -226,24 +191,26 @@ function outcomeOf(end: string): Outcome {
   return { kind: 'dropped', reason: end === 'expired' ? 'expired' : 'duplicate' }
 }
 
-/** One block per format and month, rows in the order they came. */
+/** One block per format and month (a token works per partition), rows in the order they came. */
 function makeBlocks(
-  window: readonly Prepared[],
+  window: readonly Parcel[],
   fates: readonly Fate[],
   digest: DeliveryDeps['digest'],
 ): readonly Block[] {
-  const groups = new Map<string, { format: number; rows: BlockRow[] }>()
+  const groups = new Map<number, { format: number; rows: BlockRow[] }>()
   let at = 0
   for (const { batch, rows } of window) {
-    for (const [i, { appId, id, protocol, month }] of rows.entries()) {
-      const suffix = fates[at++]
-      if (suffix === undefined || typeof suffix === 'string') continue
-      const name = `${batch.format} ${month}`
-      const group = groups.get(name) ?? { format: batch.format, rows: [] }
-      groups.set(name, group)
+    for (const [i, { appId, id, protocol, timestampMs }] of rows.entries()) {
+      if (fates[at++] !== 'send') continue
+      const name = batch.format * 1_000_000 + monthOf(timestampMs)
+      let group = groups.get(name)
+      if (group === undefined) {
+        group = { format: batch.format, rows: [] }
+        groups.set(name, group)
+      }
       const start = batch.ends[i - 1] ?? 0
       const end = batch.ends[i] ?? start
-      group.rows.push({ appId, id, protocol, bytes: batch.bytes, start, end, suffix })
+      group.rows.push({ appId, id, protocol, bytes: batch.bytes, start, end })
     }
   }
   return [...groups.values()].map(({ format, rows }) => ({
@@ -256,6 +223,7 @@ function makeBlocks(
 // Most events are of this month: one comparison instead of a Date each.
 let [monthStartMs, monthEndMs, month] = [0, 0, 0]
 
+/** Year and month in UTC, as 202611: the partition of an event. */
 function monthOf(timestampMs: number): number {
   if (timestampMs >= monthStartMs && timestampMs < monthEndMs) return month
   const date = new Date(timestampMs)

@@ -8,17 +8,19 @@ import type { Spool } from './spool.ts'
 export function directSpool(delivery: Delivery, waitMsMax: number): Spool {
   let rows = 0
   return {
-    async append(batch) {
+    async append(parcel) {
       const signal = AbortSignal.timeout(waitMsMax)
-      rows += batch.ends.length
+      rows += parcel.rows.length
       try {
-        const window = [delivery.prepare(batch)]
+        const window = [parcel]
         const fates = await delivery.judge(window, signal)
         const blocks = delivery.blocks(window, fates)
-        const refused = await Promise.all(blocks.map((block) => delivery.send(block, signal)))
+        const refused = await Promise.all(
+          blocks.map((block) => delivery.send(block, delivery.nowMs(), signal)),
+        )
         delivery.count(window, fates, refused.flat())
       } finally {
-        rows -= batch.ends.length
+        rows -= parcel.rows.length
       }
     },
     drain: () => Promise.resolve(),

@@ -5,7 +5,7 @@ import { idKey } from './delivery.ts'
 export type Insert = (
   insert: {
     readonly format: number
-    /** The rows' bytes, each followed by its suffix, in large pieces; made anew by each iteration. */
+    /** The rows' bytes, in order; made anew by each iteration. */
     readonly body: Iterable<Uint8Array>
     readonly token: string
     readonly rows: number
@@ -17,7 +17,6 @@ const BACKOFF_MS_MIN = 100
 const BACKOFF_MS_MAX = 5_000
 /** After so many tries an error that we do not know may lie in the rows. */
 const TRIES_BEFORE_SUSPICION = 8
-const PIECE_BYTES = 1024 * 1024
 
 /**
  * Tries to insert a block until it is stored, halving it where its content is refused.
@@ -119,24 +118,24 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
   })
 }
 
-/** The rows' bytes with their suffixes, copied into pieces of about a megabyte. */
+/** The rows' bytes: neighbours in one buffer are one piece, so nothing is copied. */
 export function piecesOf(rows: readonly BlockRow[]): Iterable<Uint8Array> {
   return {
     *[Symbol.iterator]() {
-      let piece = new Uint8Array(PIECE_BYTES)
-      let filled = 0
-      for (const { bytes, start, end, suffix } of rows) {
-        const length = end - start + suffix.length
-        if (filled + length > piece.length) {
-          if (filled > 0) yield piece.subarray(0, filled)
-          piece = new Uint8Array(Math.max(PIECE_BYTES, length))
-          filled = 0
+      let [first] = rows
+      if (first === undefined) return
+      let { end } = first
+      for (let i = 1; i <= rows.length; i += 1) {
+        const row = rows[i]
+        if (row?.bytes === first.bytes && row.start === end) {
+          end = row.end
+          continue
         }
-        piece.set(bytes.subarray(start, end), filled)
-        piece.set(suffix, filled + end - start)
-        filled += length
+        yield first.bytes.subarray(first.start, end)
+        if (row === undefined) return
+        first = row
+        end = row.end
       }
-      if (filled > 0) yield piece.subarray(0, filled)
     },
   }
 }

@@ -1,8 +1,6 @@
-import type { Occurrence } from '../occurrence.ts'
-
 /**
- * Occurrences of one request as ready bytes: one RowBinary row each, without the columns that
- * delivery adds. The same bytes stand on disk and go to ClickHouse.
+ * Occurrences of one request as ready bytes: one RowBinary row each. The same bytes stand on disk
+ * and go to ClickHouse.
  */
 export interface Batch {
   /** Which columns in which order: see ROW_FORMATS in store/rows.ts. */
@@ -10,8 +8,21 @@ export interface Batch {
   readonly bytes: Uint8Array
   /** Where each row ends in `bytes`. */
   readonly ends: readonly number[]
-  /** The same rows before they were encoded, where they are at hand; else they are decoded. */
-  readonly occurrences: readonly Occurrence[] | undefined
+}
+
+/** One row, without its bytes. */
+export interface Row {
+  readonly appId: string
+  readonly id: string
+  /** Of the event, in milliseconds since the Unix epoch. */
+  readonly timestampMs: number
+  readonly protocol: string
+}
+
+/** A batch, and what its rows are. */
+export interface Parcel {
+  readonly batch: Batch
+  readonly rows: readonly Row[]
 }
 
 /** How full the spool is and how far behind. */
@@ -37,7 +48,7 @@ export interface Spool {
    * Resolves once the rows would survive a crash of this process and a power cut.
    * @throws Refusal `overloaded` when they cannot be kept now.
    */
-  readonly append: (batch: Batch) => Promise<void>
+  readonly append: (parcel: Parcel) => Promise<void>
   /**
    * Delivers, oldest first, forgetting only what the store has. After `stopping` aborts it delivers
    * what is there until `graceMs` have passed, then leaves the rest for the next process.

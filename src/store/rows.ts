@@ -64,16 +64,11 @@ export const ROW_FORMATS: Readonly<Record<number, readonly Column[]>> = {
     { name: 'trace_id', type: 'String' },
     { name: 'span_id', type: 'String' },
     { name: 'marks', type: 'Array(String)' },
+    { name: 'fingerprint', type: 'LowCardinality(String)' },
+    { name: 'fingerprint_secondary', type: 'LowCardinality(String)' },
+    { name: 'fingerprint_basis', type: 'LowCardinality(String)' },
   ],
 }
-
-/** The columns that {@link encodeGrouping} writes: they follow those of a row, in this order. */
-export const GROUPING_COLUMNS: readonly Column[] = [
-  { name: 'fingerprint', type: 'LowCardinality(String)' },
-  { name: 'fingerprint_secondary', type: 'LowCardinality(String)' },
-  { name: 'fingerprint_basis', type: 'LowCardinality(String)' },
-  { name: 'fingerprint_components', type: 'Array(String)' },
-]
 
 /** The columns of an uploaded source map. */
 export const SOURCE_MAP_COLUMNS: readonly Column[] = [
@@ -84,7 +79,7 @@ export const SOURCE_MAP_COLUMNS: readonly Column[] = [
 ]
 
 /**
- * Where a block of rows goes: each row as {@link encodeRows} made it, then its grouping.
+ * Where a block of rows goes, each as {@link encodeRows} made it.
  * @throws RangeError for a format this version does not know.
  */
 export function blockTarget(format: number): {
@@ -228,7 +223,7 @@ export function decodeRow(format: number, bytes: Uint8Array, start: number): Occ
   const code = readString(cursor)
   const message = readString(cursor)
   const stackTrace = readString(cursor)
-  return {
+  const occurrence: Occurrence = {
     id,
     appId,
     timestampMs,
@@ -253,6 +248,9 @@ export function decodeRow(format: number, bytes: Uint8Array, start: number): Occ
     spanId: readString(cursor),
     marks: readStrings(cursor),
   }
+  // The grouping: made again where the row is changed, but it must be there.
+  for (let column = 0; column < 3; column += 1) readString(cursor)
+  return occurrence
 }
 
 /**
@@ -263,7 +261,7 @@ export function rowsToObjects(
   columns: readonly string[],
   body: readonly Uint8Array[],
 ): readonly Readonly<Record<string, unknown>>[] {
-  const known = [...Object.values(ROW_FORMATS).flat(), ...GROUPING_COLUMNS, ...SOURCE_MAP_COLUMNS]
+  const known = [...Object.values(ROW_FORMATS).flat(), ...SOURCE_MAP_COLUMNS]
   const types = columns.map((name) => {
     const column = known.find((candidate) => candidate.name === name)
     if (column === undefined) throw new RangeError(`The column ${name} is unknown.`)

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { DEVELOPMENT_KEY } from '../../src/config.ts'
 import { dashboardSchemas } from '../../src/dashboard/answers.ts'
 import type { Occurrence } from '../../src/occurrence.ts'
-import { blockTarget, encodeGrouping, encodeRows } from '../../src/store/rows.ts'
+import { blockTarget, encodeRows } from '../../src/store/rows.ts'
 import { createStore } from '../../src/store/queries.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { anOccurrence } from '../support/occurrence.ts'
@@ -19,15 +19,13 @@ let ask: (path: string, init?: RequestInit) => Promise<Answer>
 
 /** Stores occurrences as delivery does, without waiting for its timers. */
 async function put(...occurrences: readonly Occurrence[]): Promise<void> {
-  const { format, bytes, ends } = encodeRows(occurrences)
-  const grouping = encodeGrouping({
+  const { format, bytes } = encodeRows(occurrences, () => ({
     fingerprint: ISSUE,
     secondary: ISSUE,
     basis: 'message',
     components: [],
-  })
-  const body = ends.flatMap((end, i) => [bytes.slice(ends[i - 1] ?? 0, end), grouping])
-  await database.clickhouse.insert({ ...blockTarget(format), body, settings: {} })
+  }))
+  await database.clickhouse.insert({ ...blockTarget(format), body: [bytes], settings: {} })
 }
 
 /** An occurrence some minutes before now. */

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { ClickHouse } from '../../src/store/clickhouse.ts'
 import { appliedVersion, migrate, plan, SCHEMA_VERSION } from '../../src/store/migrate.ts'
-import { blockTarget, GROUPING_COLUMNS, ROW_FORMATS } from '../../src/store/rows.ts'
+import { blockTarget, ROW_FORMATS } from '../../src/store/rows.ts'
 import { createDatabase } from '../support/database.ts'
 import type { TestDatabase } from '../support/database.ts'
 
@@ -151,7 +151,7 @@ describe('migrate', () => {
       FROM system.columns WHERE database = {database: String} AND table = {table: String}`,
       { database: made.database, table: blockTarget(1).table },
     )
-    for (const column of [...Object.values(ROW_FORMATS).flat(), ...GROUPING_COLUMNS]) {
+    for (const column of Object.values(ROW_FORMATS).flat()) {
       expect(rows).toContainEqual(column)
     }
   })

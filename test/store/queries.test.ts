@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Grouping, Occurrence } from '../../src/occurrence.ts'
 import { knownIds, recordDoubles, storedIds } from '../../src/store/known.ts'
 import { createStore } from '../../src/store/queries.ts'
-import { blockTarget, encodeGrouping, encodeRows, rowsToObjects } from '../../src/store/rows.ts'
+import { blockTarget, encodeRows, rowsToObjects } from '../../src/store/rows.ts'
 import { SCHEMA_VERSION } from '../../src/store/migrate.ts'
 import type { Store } from '../../src/store/store.ts'
 import { createDatabase } from '../support/database.ts'
@@ -33,8 +33,7 @@ beforeEach(() => {
 })
 
 function bodyOf(occurrences: readonly Occurrence[], group = grouping): Uint8Array[] {
-  const { bytes, ends } = encodeRows(occurrences)
-  return ends.flatMap((end, i) => [bytes.subarray(ends[i - 1] ?? 0, end), encodeGrouping(group)])
+  return [encodeRows(occurrences, () => group).bytes]
 }
 
 async function insert(occurrences: readonly Occurrence[], group = grouping): Promise<void> {

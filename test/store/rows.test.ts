@@ -5,15 +5,13 @@ import type { Frame, Json, JsonObject, Occurrence } from '../../src/occurrence.t
 import {
   blockTarget,
   decodeRow,
-  encodeGrouping,
   encodeRows,
-  GROUPING_COLUMNS,
   ROW_FORMAT,
   ROW_FORMATS,
   rowIdentity,
   rowsToObjects,
 } from '../../src/store/rows.ts'
-import { anOccurrence } from '../support/occurrence.ts'
+import { aGrouping, anOccurrence } from '../support/occurrence.ts'
 
 // 'binary' holds every UTF-16 code unit, lone surrogates and NUL included.
 const text = fc.oneof(
@@ -120,7 +118,7 @@ describe('rows', () => {
   test('whatever an occurrence holds comes back as it was, lone surrogates as U+FFFD', () => {
     fc.assert(
       fc.property(fc.array(occurrence, { minLength: 1, maxLength: 4 }), (occurrences) => {
-        const batch = encodeRows(occurrences)
+        const batch = encodeRows(occurrences, aGrouping)
         expect(batch.ends.at(-1)).toBe(batch.bytes.length)
         occurrences.forEach((expected, index) => {
           const start = index === 0 ? 0 : (batch.ends[index - 1] ?? NaN)
@@ -131,6 +129,7 @@ describe('rows', () => {
             appId: expected.appId.toWellFormed(),
             timestampMs: expected.timestampMs,
             receivedAtMs: expected.receivedAtMs,
+            protocol: expected.protocol.toWellFormed(),
           })
         })
       }),
@@ -141,7 +140,10 @@ describe('rows', () => {
     for (const length of [0, 1, 63, 64, 65, 126, 127, 128, 129, 16_382, 16_383, 16_384, 70_000]) {
       for (const unit of ['a', 'é', '€', '\0']) {
         const message = unit.repeat(length)
-        const { bytes } = encodeRows([anOccurrence({ message, stackTrace: `${message}x` })])
+        const { bytes } = encodeRows(
+          [anOccurrence({ message, stackTrace: `${message}x` })],
+          aGrouping,
+        )
         const back = decodeRow(ROW_FORMAT, bytes, 0)
         expect(back.message === message && back.stackTrace === `${message}x`).toBe(true)
       }
@@ -149,53 +151,55 @@ describe('rows', () => {
   })
 
   test('a batch keeps its bytes when another is encoded after it', () => {
-    const first = encodeRows([anOccurrence({ message: 'first' })])
-    encodeRows([anOccurrence({ message: 'second' })])
+    const first = encodeRows([anOccurrence({ message: 'first' })], aGrouping)
+    encodeRows([anOccurrence({ message: 'second' })], aGrouping)
     expect(decodeRow(first.format, first.bytes, 0).message).toBe('first')
   })
 
   test('a batch larger than the buffer is encoded whole', () => {
     const many = Array.from({ length: 100 }, () => anOccurrence({ message: 'm'.repeat(100_000) }))
-    const { bytes, ends } = encodeRows(many)
+    const { bytes, ends } = encodeRows(many, aGrouping)
     expect(ends).toHaveLength(100)
     expect(decodeRow(ROW_FORMAT, bytes, ends[98] ?? NaN).message).toHaveLength(100_000)
   })
 
   test('a row cut anywhere is refused, never read as another', () => {
-    const { bytes } = encodeRows([anOccurrence({ tags: { a: 'b' }, marks: ['message:cut'] })])
+    const { bytes } = encodeRows(
+      [anOccurrence({ tags: { a: 'b' }, marks: ['message:cut'] })],
+      aGrouping,
+    )
     for (let length = 0; length < bytes.length; length++) {
       expect(() => decodeRow(ROW_FORMAT, bytes.subarray(0, length), 0)).toThrow()
     }
   })
 
   test('an id that is no UUID and a format from the future are refused', () => {
-    expect(() => encodeRows([anOccurrence({ id: 'nonsense' })])).toThrow(RangeError)
+    expect(() => encodeRows([anOccurrence({ id: 'nonsense' })], aGrouping)).toThrow(RangeError)
     expect(() => decodeRow(99, new Uint8Array(100), 0)).toThrow(/newer version/)
     expect(() => rowIdentity(99, new Uint8Array(100), 0)).toThrow(/newer version/)
     expect(() => blockTarget(99)).toThrow(/newer version/)
   })
 
-  test('every format starts with the four columns that identify a row', () => {
+  test('every format starts with the columns that identify a row', () => {
     for (const columns of Object.values(ROW_FORMATS)) {
-      expect(columns.slice(0, 4).map(({ name }) => name)).toEqual([
+      expect(columns.slice(0, 6).map(({ name }) => name)).toEqual([
         'id',
         'app_id',
         'timestamp',
         'received_at',
+        'original_timestamp',
+        'protocol',
       ])
     }
   })
 
   test('rows with their grouping become objects with every column of the block', () => {
-    const batch = encodeRows([anOccurrence({ userId: null, tags: { a: 'b' }, timestampMs: 1_001 })])
-    const grouping = encodeGrouping({
-      fingerprint: 'v1:0',
-      secondary: 'v1:1',
-      basis: 'stack',
-      components: ['f'],
-    })
+    const batch = encodeRows(
+      [anOccurrence({ userId: null, tags: { a: 'b' }, timestampMs: 1_001 })],
+      aGrouping,
+    )
     const { columns } = blockTarget(batch.format)
-    const [row, ...none] = rowsToObjects(columns, [batch.bytes, grouping])
+    const [row, ...none] = rowsToObjects(columns, [batch.bytes])
     expect(none).toEqual([])
     expect(Object.keys(row ?? {})).toEqual(columns)
     expect(row).toMatchObject({
@@ -203,10 +207,9 @@ describe('rows', () => {
       tags: { a: 'b' },
       timestamp: 1_001,
       original_timestamp: null,
-      fingerprint: 'v1:0',
-      fingerprint_components: ['f'],
+      fingerprint: 'v1:test/failure',
+      fingerprint_basis: 'message',
     })
-    expect(columns.slice(-GROUPING_COLUMNS.length)).toContain('fingerprint_basis')
     expect(() => rowsToObjects(['nothing'], [batch.bytes])).toThrow(RangeError)
   })
 })

@@ -1,10 +1,11 @@
 import { createDelivery, idKey, type Delivery } from '../../src/pipeline/delivery.ts'
+import { aGrouping } from './occurrence.ts'
 import { digest } from '../../src/pipeline/digest.ts'
 import { recentIds } from '../../src/pipeline/recent.ts'
 import {
   decodeRow,
-  encodeGrouping,
   encodeRows,
+  identify,
   rowsToObjects,
   blockTarget,
 } from '../../src/store/rows.ts'
@@ -29,9 +30,10 @@ export function memoryStore(): MemoryStore {
       await Promise.resolve()
       const how = store.fail()
       if (how === 'before') throw new Error('ClickHouse is away.')
+      const rows = rowsToObjects(blockTarget(format).columns, [...body])
       if (!tokens.has(token)) {
         tokens.add(token)
-        for (const row of rowsToObjects(blockTarget(format).columns, [...body])) {
+        for (const row of rows) {
           const id = String(row['id'])
           counts.set(id, (counts.get(id) ?? 0) + 1)
         }
@@ -60,16 +62,10 @@ export function deliveryTo(
   const known = (rows: readonly { appId: string; id: string }[]) =>
     Promise.resolve(new Set(rows.filter(({ id }) => store.counts().has(id)).map(idKey)))
   const delivery = createDelivery({
+    identify,
     decode: decodeRow,
-    encode: encodeRows,
-    symbolicate: (occurrence) => occurrence,
-    group: ({ code }) => ({
-      fingerprint: `v1:${code}`,
-      secondary: '',
-      basis: 'message',
-      components: [],
-    }),
-    encodeGrouping,
+    encode: (occurrences) => encodeRows(occurrences, aGrouping),
+    recordDoubles: () => Promise.resolve(),
     knownIds: known,
     storedIds: known,
     insert: store.insert,

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Occurrence } from '../../src/occurrence.ts'
+import type { Grouping, Occurrence } from '../../src/occurrence.ts'
 
 /** An occurrence with all that a test does not care about. */
 export function anOccurrence(fields: Partial<Occurrence> = {}): Occurrence {
@@ -30,4 +30,10 @@ export function anOccurrence(fields: Partial<Occurrence> = {}): Occurrence {
     marks: [],
     ...fields,
   }
+}
+
+/** A grouping by code alone. */
+export function aGrouping({ code }: Occurrence): Grouping {
+  const fingerprint = `v1:${code}`
+  return { fingerprint, secondary: fingerprint, basis: 'message', components: [code] }
 }

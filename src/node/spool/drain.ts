@@ -45,6 +45,15 @@ export interface Drain {
   readonly frontier: () => Frontier
 }
 
+/** A window whose fates are on disk. */
+interface Sealed {
+  readonly window: Window
+  readonly fates: readonly Fate[]
+  readonly id: number
+  /** 0 where an earlier process judged it. */
+  readonly judgedAtMs: number
+}
+
 const BACKOFF_MS_MAX = 5_000
 
 /** See {@link Drain}. */
@@ -86,16 +95,17 @@ export function createDrain(deps: DrainDeps): Drain {
       if (window.rows > 0) await begin(window, stop)
       return
     }
-    delivery.remember(window.prepared.flatMap(({ rows }) => rows))
-    await launch(window, seal.fates, seal.id, stop)
+    delivery.remember(window.parcels.flatMap(({ rows }) => rows))
+    await launch({ window, fates: seal.fates, id: seal.id, judgedAtMs: 0 }, stop)
   }
 
   async function begin(window: Window, stop: DrainStop): Promise<void> {
+    const judgedAtMs = delivery.nowMs()
     const fates = await judge(window, stop)
     const id = nextId++
     const { from, to, rows } = window
     await seal({ id, from, to, ordinal: to.ordinal - rows, rows, fates }, stop)
-    await launch(window, fates, id, stop)
+    await launch({ window, fates, id, judgedAtMs }, stop)
   }
 
   /** Waits until there is enough for a window, or what is there has waited long enough. */
@@ -131,7 +141,7 @@ export function createDrain(deps: DrainDeps): Drain {
     for (let tries = 1; ; tries += 1) {
       stop.now.throwIfAborted()
       try {
-        return await delivery.judge(window.prepared, stop.now)
+        return await delivery.judge(window.parcels, stop.now)
       } catch (error) {
         stop.now.throwIfAborted()
         if (tries === 1 || tries % 20 === 0) {
@@ -165,16 +175,11 @@ export function createDrain(deps: DrainDeps): Drain {
   }
 
   /** Sends a sealed window; resolves when there is room for one more. */
-  async function launch(
-    window: Window,
-    fates: readonly Fate[],
-    id: number,
-    stop: DrainStop,
-  ): Promise<void> {
+  async function launch(sealed: Sealed, stop: DrainStop): Promise<void> {
     const before = underWay.at(-1)
-    const sending = send(window, fates, stop).then(async (refused) => {
+    const sending = send(sealed, stop).then(async (refused) => {
       await before // Windows end in their order, so that the frontier never passes one that is open.
-      await finish(window, fates, refused, id)
+      await finish(sealed, refused)
     })
     underWay.push(sending)
     const forgotten = () => {
@@ -185,26 +190,23 @@ export function createDrain(deps: DrainDeps): Drain {
   }
 
   async function send(
-    window: Window,
-    fates: readonly Fate[],
+    { window, fates, judgedAtMs }: Sealed,
     stop: DrainStop,
   ): Promise<readonly RefusedRow[]> {
     const refused: RefusedRow[] = []
-    for (const block of delivery.blocks(window.prepared, fates)) {
-      refused.push(...(await delivery.send(block, stop.now)))
+    for (const block of delivery.blocks(window.parcels, fates)) {
+      refused.push(...(await delivery.send(block, judgedAtMs, stop.now)))
     }
     if (refused.length > 0) await deps.setAside(refused)
     return refused
   }
 
   async function finish(
-    window: Window,
-    fates: readonly Fate[],
+    { window, fates, id }: Sealed,
     refused: readonly RefusedRow[],
-    id: number,
   ): Promise<void> {
     frontier = window.to
-    delivery.count(window.prepared, fates, refused)
+    delivery.count(window.parcels, fates, refused)
     source.release(window)
     try {
       await deps.seals.done(id, frontier)

@@ -116,12 +116,7 @@ export function decodePayload(header: FrameHeader, payload: Buffer): Batch | und
     return undefined
   const ends: number[] = []
   for (let i = 0; i < header.rows; i += 1) ends.push(payload.readUInt32LE(4 * i))
-  return {
-    format: header.format,
-    bytes: payload.subarray(4 * header.rows),
-    ends,
-    occurrences: undefined,
-  }
+  return { format: header.format, bytes: payload.subarray(4 * header.rows), ends }
 }
 
 /** Where the next frame may begin at or after `from`; -1 where nothing looks like one. */

@@ -63,8 +63,8 @@ export async function openFolderSpool(
   })()
 
   return {
-    append(batch) {
-      if (spool !== undefined) return spool.append(batch)
+    append(parcel) {
+      if (spool !== undefined) return spool.append(parcel)
       return Promise.reject(
         new Refusal(
           'overloaded',

@@ -42,7 +42,8 @@ export async function recover(
   // Numbers are never used again: what is delivered and gone had one too.
   let lastNumber = delivered?.segment ?? 0
   let ordinal = delivered?.ordinal ?? 0
-  for (const [i, name] of names.entries()) {
+  // Newest first: only the newest that can be read may have a torn tail.
+  for (const name of names.reverse()) {
     const number = segmentNumber(name) ?? 0
     lastNumber = Math.max(lastNumber, number)
     const file = await disk.open(name)
@@ -50,24 +51,20 @@ export async function recover(
       const size = await file.size()
       const header = decodeSegmentHeader(await file.read(0, SEGMENT_HEADER_BYTES))
       if (header !== undefined && header.version > SEGMENT_VERSION) {
-        say(
-          'error',
-          'a segment of the spool was written by a newer version: it waits for that one',
-          {
-            file: name,
-          },
-        )
+        say('error', 'a segment of the spool was written by a newer version: it waits for that', {
+          file: name,
+        })
         continue
       }
       if (header?.segment !== number) {
-        // A crash between making the newest file and writing its header leaves it without one.
-        if (i === names.length - 1 && size < SEGMENT_HEADER_BYTES) await disk.remove(name)
+        // A crash between making a file and writing its header leaves it without one.
+        if (size < SEGMENT_HEADER_BYTES && segments.length === 0) await disk.remove(name)
         else await damage.setAside(name, 'a file without the header of a segment')
         continue
       }
-      const newest = i === names.length - 1
-      const end = newest ? await cutTail(disk, damage, file, header.segment, size) : undefined
-      segments.push({
+      const isNewest = segments.length === 0
+      const end = isNewest ? await cutTail(disk, damage, file, number, size) : undefined
+      segments.unshift({
         number,
         bytes: end?.bytes ?? size,
         ordinal: header.ordinal,

@@ -39,7 +39,8 @@ export interface SealLog {
 
 const NAME = /^seals-(\d{10})\.log$/
 const LOG_BYTES_MAX = 16 * 1024 * 1024
-const DROPPED = { duplicate: 0xffffffff, expired: 0xfffffffe } as const
+/** One byte a row: the place in this list, which only grows. */
+const FATES: readonly Fate[] = ['send', 'duplicate', 'expired']
 
 /** Reads what an earlier process left; a torn record at the end was never acted upon. */
 export async function readSealLog(
@@ -171,52 +172,20 @@ function readPlace(bytes: Buffer, at: number): Frontier {
   }
 }
 
-/** Suffixes repeat (one an issue), so they stand once and each row names its own. */
 function encodeSeal({ id, from, to, ordinal, rows, fates }: Seal): Buffer[] {
-  const places = new Map<Uint8Array, number>()
-  const suffixes: Uint8Array[] = []
-  const names = Buffer.allocUnsafe(4 * fates.length)
-  for (const [i, fate] of fates.entries()) {
-    if (typeof fate === 'string') {
-      names.writeUInt32LE(DROPPED[fate], 4 * i)
-      continue
-    }
-    let place = places.get(fate)
-    if (place === undefined) {
-      place = suffixes.push(fate) - 1
-      places.set(fate, place)
-    }
-    names.writeUInt32LE(place, 4 * i)
-  }
-  const head = Buffer.alloc(6 + 16 + 16 + 4 + 4)
+  const head = Buffer.alloc(6 + 16 + 16)
   head.writeUIntLE(id, 0, 6)
   placeBytes({ ...from, ordinal }).copy(head, 6)
   placeBytes({ ...to, ordinal: ordinal + rows }).copy(head, 22)
-  head.writeUInt32LE(fates.length, 38)
-  head.writeUInt32LE(suffixes.length, 42)
-  const lengths = Buffer.allocUnsafe(4 * suffixes.length)
-  for (const [i, suffix] of suffixes.entries()) lengths.writeUInt32LE(suffix.length, 4 * i)
-  return [record(SEAL, Buffer.concat([head, names, lengths, ...suffixes]))]
+  return [
+    record(SEAL, Buffer.concat([head, Buffer.from(fates.map((fate) => FATES.indexOf(fate)))])),
+  ]
 }
 
 function decodeSeal(body: Buffer): Seal {
   const from = readPlace(body, 6)
   const to = readPlace(body, 22)
-  const count = body.readUInt32LE(38)
-  const suffixCount = body.readUInt32LE(42)
-  const names = 46
-  const lengths = names + 4 * count
-  let at = lengths + 4 * suffixCount
-  const suffixes = Array.from({ length: suffixCount }, (_, i) => {
-    const suffix = body.subarray(at, at + body.readUInt32LE(lengths + 4 * i))
-    at += suffix.length
-    return suffix
-  })
-  const fates = Array.from({ length: count }, (_, i): Fate => {
-    const name = body.readUInt32LE(names + 4 * i)
-    if (name === DROPPED.expired) return 'expired'
-    return suffixes[name] ?? 'duplicate'
-  })
+  const fates = Array.from(body.subarray(38), (fate) => FATES[fate] ?? 'send')
   const { ordinal } = from
   return { id: body.readUIntLE(0, 6), from, to, ordinal, rows: to.ordinal - ordinal, fates }
 }

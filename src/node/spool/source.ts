@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Delivery, Prepared } from '../../pipeline/delivery.ts'
+import type { Delivery } from '../../pipeline/delivery.ts'
+import type { Parcel } from '../../pipeline/spool.ts'
 import type { Damage } from './damage.ts'
 import type { Disk } from './disk.ts'
 import { SEGMENT_HEADER_BYTES } from './frame.ts'
@@ -8,18 +9,18 @@ import type { Frontier } from './seals.ts'
 import { readFrames, type Position } from './segment.ts'
 import type { Written } from './writer.ts'
 
-/** A stretch of the spool whose stages have run. */
+/** A stretch of the spool. */
 export interface Window {
   readonly from: Frontier
   readonly to: Frontier
-  readonly prepared: readonly Prepared[]
+  readonly parcels: readonly Parcel[]
   readonly rows: number
   readonly bytes: number
 }
 
 interface SourceDeps {
   readonly disk: Disk
-  readonly delivery: Pick<Delivery, 'prepare'>
+  readonly delivery: Pick<Delivery, 'identify'>
   readonly damage: Damage
   readonly rowsMax: number
   readonly bytesMax: number
@@ -48,45 +49,26 @@ const SLICE_MS = 4
 export function createSource(deps: SourceDeps): Source {
   const { delivery } = deps
   /** Frames still in memory, in order. Others may stand before, between and behind them, on disk. */
-  const queue: { frame: Written; prepared: Prepared | undefined }[] = []
-  let preparedCount = 0
-  let preparing = false
+  const queue: Written[] = []
   let memoryBytes = 0
   let cursor: Frontier = { segment: 0, offset: 0, ordinal: 0 }
 
-  /** Runs the stages soon after receipt, a slice at a time: the objects are young then, and go early. */
-  async function prepareQueued(): Promise<void> {
-    preparing = true
-    do {
-      await nextTurn()
-      const until = performance.now() + SLICE_MS
-      while (preparedCount < queue.length && performance.now() < until) {
-        const item = queue[preparedCount]
-        if (item !== undefined) item.prepared ??= delivery.prepare(item.frame.batch)
-        preparedCount += 1
-      }
-    } while (preparedCount < queue.length)
-    preparing = false
-  }
-
   function offer(frames: readonly Written[]): void {
     for (const frame of frames) {
-      const bytes = frame.batch.bytes.length
+      const bytes = frame.parcel.batch.bytes.length
       if (memoryBytes + bytes > deps.memoryBytesMax) continue // It is on disk: read back when its turn comes.
       memoryBytes += bytes
-      queue.push({ frame, prepared: undefined })
+      queue.push(frame)
     }
-    // A stage that throws is a bug: take() meets the same frame, and the loop above it tells.
-    if (!preparing) prepareQueued().catch(() => (preparing = false))
   }
 
   async function take(until?: Position): Promise<Window> {
     const from = cursor
-    const prepared: Prepared[] = []
+    const parcels: Parcel[] = []
     let [rows, bytes] = [0, 0]
     const full = () => until === undefined && (rows >= deps.rowsMax || bytes >= deps.bytesMax)
-    const add = (one: Prepared, next: Frontier) => {
-      prepared.push(one)
+    const add = (one: Parcel, next: Frontier) => {
+      parcels.push(one)
       rows += one.rows.length
       bytes += one.batch.bytes.length
       cursor = next
@@ -94,11 +76,10 @@ export function createSource(deps: SourceDeps): Source {
     let sliceEnd = performance.now() + SLICE_MS
     while (!full() && !isReached(until)) {
       const head = queue[0]
-      if (head !== undefined && samePlace(head.frame, cursor)) {
+      if (head !== undefined && samePlace(head, cursor)) {
         queue.shift()
-        preparedCount = Math.max(0, preparedCount - 1)
-        add(head.prepared ?? delivery.prepare(head.frame.batch), endOf(head.frame))
-      } else if (!(await readBack(head?.frame ?? until, add, full))) {
+        add(head.parcel, endOf(head))
+      } else if (!(await readBack(head ?? until, add, full))) {
         break
       }
       if (performance.now() > sliceEnd) {
@@ -106,7 +87,7 @@ export function createSource(deps: SourceDeps): Source {
         sliceEnd = performance.now() + SLICE_MS
       }
     }
-    return { from, to: cursor, prepared, rows, bytes }
+    return { from, to: cursor, parcels, rows, bytes }
   }
 
   function isReached(until: Position | undefined): boolean {
@@ -118,7 +99,7 @@ export function createSource(deps: SourceDeps): Source {
   /** Reads from disk up to `stop`, the end of the segment or a full window. False at the end of all. */
   async function readBack(
     stop: Position | undefined,
-    add: (prepared: Prepared, next: Frontier) => void,
+    add: (parcel: Parcel, next: Frontier) => void,
     full: () => boolean,
   ): Promise<boolean> {
     const segment = deps.segments().find(({ number }) => number >= cursor.segment)
@@ -144,7 +125,7 @@ export function createSource(deps: SourceDeps): Source {
   async function readStretch(
     number: number,
     limit: number,
-    add: (prepared: Prepared, next: Frontier) => void,
+    add: (parcel: Parcel, next: Frontier) => void,
     full: () => boolean,
   ): Promise<void> {
     const file = await openSegment(deps.disk, number)
@@ -158,11 +139,14 @@ export function createSource(deps: SourceDeps): Source {
         }
         await expectOrdinal(part.ordinal)
         memoryBytes += part.batch.bytes.length
-        add(delivery.prepare(part.batch), {
-          segment: number,
-          offset: part.end,
-          ordinal: part.ordinal + part.batch.ends.length,
-        })
+        add(
+          { batch: part.batch, rows: delivery.identify(part.batch) },
+          {
+            segment: number,
+            offset: part.end,
+            ordinal: part.ordinal + part.batch.ends.length,
+          },
+        )
         if (full()) return
         if (performance.now() > sliceEnd) {
           await nextTurn()
@@ -198,6 +182,6 @@ function samePlace(a: Position, b: Position): boolean {
   return a.segment === b.segment && a.offset === b.offset
 }
 
-function endOf({ segment, end, ordinal, batch }: Written): Frontier {
-  return { segment, offset: end, ordinal: ordinal + batch.ends.length }
+function endOf({ segment, end, ordinal, parcel }: Written): Frontier {
+  return { segment, offset: end, ordinal: ordinal + parcel.rows.length }
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Delivery } from '../../pipeline/delivery.ts'
-import type { Batch, Spool } from '../../pipeline/spool.ts'
+import type { Spool } from '../../pipeline/spool.ts'
 import { Refusal } from '../../refusal.ts'
 import { openDamage, type Damage } from './damage.ts'
 import type { Disk } from './disk.ts'
@@ -204,8 +204,8 @@ function makeSpool(parts: Parts, deps: SpoolDeps): DiskSpool {
   }
 
   return {
-    async append(batch: Batch) {
-      const size = frameBytes(batch)
+    async append(parcel) {
+      const size = frameBytes(parcel.batch)
       waitingBytes += size
       try {
         const reason = refusing()
@@ -216,7 +216,7 @@ function makeSpool(parts: Parts, deps: SpoolDeps): DiskSpool {
             { retryAfterSeconds: 5 },
           )
         }
-        await writer.append(batch)
+        await writer.append(parcel)
       } finally {
         waitingBytes -= size
       }

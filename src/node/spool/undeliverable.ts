@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib'
 import { z } from 'zod'
 import type { Delivery, RefusedRow } from '../../pipeline/delivery.ts'
 import type { Occurrence } from '../../occurrence.ts'
-import type { Batch } from '../../pipeline/spool.ts'
+import type { Parcel } from '../../pipeline/spool.ts'
 import type { Disk } from './disk.ts'
 
 /** A row that ClickHouse refuses, as it is kept in `undeliverable/`: one JSON file each. */
@@ -54,7 +54,7 @@ function nameOf({ appId, id }: { readonly appId: string; readonly id: string }):
 export async function retryMarked(
   disk: Disk,
   delivery: Pick<Delivery, 'encode' | 'forgive' | 'say'>,
-  append: (batch: Batch) => Promise<void>,
+  append: (parcel: Parcel) => Promise<void>,
 ): Promise<number> {
   const names = await disk.list('undeliverable')
   let left = 0
@@ -66,7 +66,7 @@ export async function retryMarked(
     const path = `undeliverable/${name}`
     const { occurrence } = await readUndeliverable(disk, path)
     delivery.forgive(occurrence)
-    await append(delivery.encode([occurrence]))
+    await append({ batch: delivery.encode([occurrence]), rows: [occurrence] })
     await disk.remove(path)
     delivery.say('info', 'an event that had been set aside is tried again', { file: name })
   }

@@ -1,4 +1,4 @@
-import type { Batch } from '../../pipeline/spool.ts'
+import type { Parcel } from '../../pipeline/spool.ts'
 import { Refusal } from '../../refusal.ts'
 import type { Disk, DiskFile } from './disk.ts'
 import { encodeFrame, encodeSegmentHeader, frameBytes, SEGMENT_HEADER_BYTES } from './frame.ts'
@@ -8,7 +8,7 @@ import { segmentName, type Position } from './segment.ts'
 export interface Written extends Position {
   readonly end: number
   readonly ordinal: number
-  readonly batch: Batch
+  readonly parcel: Parcel
 }
 
 interface WriterDeps {
@@ -26,8 +26,8 @@ interface WriterDeps {
 
 /** The end of the spool where frames are added. */
 export interface Writer {
-  /** Resolves when the batch is durable. @throws Refusal `overloaded` when it cannot be. */
-  readonly append: (batch: Batch) => Promise<void>
+  /** Resolves when the rows are durable. @throws Refusal `overloaded` when it cannot be. */
+  readonly append: (parcel: Parcel) => Promise<void>
   /** Why the disk takes nothing now; undefined while it does. */
   readonly failure: () => string | undefined
   /** The end of what is durable. */
@@ -38,7 +38,7 @@ export interface Writer {
 }
 
 interface Waiting {
-  readonly batch: Batch
+  readonly parcel: Parcel
   readonly resolve: () => void
   readonly reject: (error: unknown) => void
 }
@@ -81,8 +81,8 @@ export function openWriter(deps: WriterDeps): Writer {
   function takeGroup(): Waiting[] {
     let bytes = 0
     let count = 0
-    for (const { batch } of waiting) {
-      bytes += frameBytes(batch)
+    for (const { parcel } of waiting) {
+      bytes += frameBytes(parcel.batch)
       if (count > 0 && bytes > GROUP_BYTES_MAX) break
       count += 1
     }
@@ -96,11 +96,12 @@ export function openWriter(deps: WriterDeps): Writer {
     const pieces: Uint8Array[] = []
     const frames: Written[] = []
     let [end, rows] = [offset, ordinal]
-    for (const { batch } of group) {
+    for (const { parcel } of group) {
+      const { batch } = parcel
       pieces.push(...encodeFrame(batch, segment, rows))
       const at = end
       end += frameBytes(batch)
-      frames.push({ segment, offset: at, end, ordinal: rows, batch })
+      frames.push({ segment, offset: at, end, ordinal: rows, parcel })
       rows += batch.ends.length
     }
     torn = { segment, offset }
@@ -146,10 +147,10 @@ export function openWriter(deps: WriterDeps): Writer {
   }
 
   return {
-    append(batch) {
+    append(parcel) {
       if (failure !== undefined) return Promise.reject(refusal())
       return new Promise((resolve, reject) => {
-        waiting.push({ batch, resolve, reject })
+        waiting.push({ parcel, resolve, reject })
         busy ??= commit().finally(() => (busy = undefined))
       })
     },

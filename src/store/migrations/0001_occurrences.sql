@@ -4,8 +4,8 @@
 -- Settings: the deduplication window makes a retry of the same block (same token) a no-op; the two
 -- fsync settings make an answered insert survive a power cut, because the spool forgets it then.
 -- Sort key: an app's newest events are one range, read backwards for a page. With the hour and the
--- code before the time a row is 10 to 25 % smaller, but a page reads twice as much.
--- Texts in ZSTD(1): a tenth of their size, and higher levels bought nothing.
+-- code before the time a row took 10 % less disk (148 bytes for 166, 2 million rows of 20 apps).
+-- Texts in ZSTD(1): higher levels bought nothing.
 CREATE TABLE IF NOT EXISTS {database: Identifier}.occurrences
 (
     `id` UUID,
@@ -34,7 +34,6 @@ CREATE TABLE IF NOT EXISTS {database: Identifier}.occurrences
     `fingerprint` LowCardinality(String) COMMENT 'The issue.',
     `fingerprint_secondary` LowCardinality(String),
     `fingerprint_basis` LowCardinality(String),
-    `fingerprint_components` Array(String) CODEC(ZSTD(1)),
     INDEX by_id id TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = MergeTree

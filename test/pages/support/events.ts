@@ -1,24 +1,19 @@
 import type { Grouping, Occurrence } from '../../../src/occurrence.ts'
 import type { ClickHouse } from '../../../src/store/clickhouse.ts'
-import { blockTarget, encodeGrouping, encodeRows } from '../../../src/store/rows.ts'
+import { blockTarget, encodeRows } from '../../../src/store/rows.ts'
 
-/** Stores occurrences as delivery does: one block, each row followed by its grouping. */
+/** Stores occurrences as delivery does: one block. */
 export async function insert(
   clickhouse: ClickHouse,
   occurrences: readonly Occurrence[],
 ): Promise<void> {
-  const { format, bytes, ends } = encodeRows(occurrences)
-  const body = occurrences.flatMap((occurrence, i) => {
-    const grouping: Grouping = {
-      fingerprint: issueOf(occurrence.code),
-      secondary: '',
-      basis: 'message',
-      components: [],
-    }
-    // The encoder's buffer is used again for the next text, so each piece is kept as a copy.
-    return [bytes.slice(i === 0 ? 0 : ends[i - 1], ends[i]), encodeGrouping(grouping).slice()]
-  })
-  await clickhouse.insert({ ...blockTarget(format), body, settings: { async_insert: 0 } })
+  const { format, bytes } = encodeRows(occurrences, ({ code }): Grouping => ({
+    fingerprint: issueOf(code),
+    secondary: '',
+    basis: 'message',
+    components: [],
+  }))
+  await clickhouse.insert({ ...blockTarget(format), body: [bytes], settings: { async_insert: 0 } })
 }
 
 /** A fingerprint in the form of ours that depends on a code. */

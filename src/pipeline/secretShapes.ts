@@ -1,0 +1,213 @@
+/** From where to where a secret lies in its text, the end not included. */
+export type Span = readonly [start: number, end: number]
+
+/** Characters by kind, as bits: see the constants beside. */
+const KINDS = new Uint8Array(128)
+const DIGIT = 1
+const UPPER = 2
+const LOWER = 4
+/** `_` and `-`. */
+const JOIN = 8
+/** What base64 and bearer tokens have besides. */
+const TOKEN_SIGN = 16
+for (const char of '0123456789') KINDS[char.charCodeAt(0)] = DIGIT
+for (const char of 'ABCDEFGHIJKLMNOPQRSTUVWXYZ') KINDS[char.charCodeAt(0)] = UPPER
+for (const char of 'abcdefghijklmnopqrstuvwxyz') KINDS[char.charCodeAt(0)] = LOWER
+for (const char of '_-') KINDS[char.charCodeAt(0)] = JOIN
+for (const char of './+=~') KINDS[char.charCodeAt(0)] = TOKEN_SIGN
+const ALNUM = DIGIT | UPPER | LOWER
+const WORD = ALNUM | JOIN
+
+function is(text: string, at: number, kinds: number): boolean {
+  const code = text.charCodeAt(at)
+  return code < 128 && ((KINDS[code] ?? 0) & kinds) !== 0
+}
+
+function runEnd(text: string, from: number, kinds: number): number {
+  let at = from
+  while (is(text, at, kinds)) at++
+  return at
+}
+
+/** Whether the character at `at` is a digit; not past the ends. */
+export function isDigit(text: string, at: number): boolean {
+  return is(text, at, DIGIT)
+}
+
+/** Whether the character at `at` can be part of a name: letters, digits, `_`, `-`. */
+export function isNameChar(text: string, at: number): boolean {
+  return is(text, at, WORD)
+}
+
+interface Shape {
+  readonly prefix: string
+  readonly body: number
+  readonly charsMin: number
+  readonly charsMax?: number
+  /** Kinds of which the body must hold one each. */
+  readonly needs?: readonly number[]
+}
+
+const SHAPES: readonly Shape[] = [
+  ...['AKIA', 'ASIA'].map((prefix) => ({
+    prefix,
+    body: DIGIT | UPPER,
+    charsMin: 16,
+    charsMax: 16,
+  })),
+  { prefix: 'AIz', body: WORD, charsMin: 30 },
+  ...['ghp_', 'gho_', 'ghu_', 'ghs_', 'ghr_', 'npm_', 'shpat_', 'hf_'].map((prefix) => ({
+    prefix,
+    body: ALNUM,
+    charsMin: 20,
+  })),
+  { prefix: 'github_pat_', body: WORD, charsMin: 20 },
+  ...['sk_live_', 'sk_test_', 'rk_live_', 'rk_test_', 'whsec_'].map((prefix) => ({
+    prefix,
+    body: ALNUM,
+    charsMin: 8,
+  })),
+  // Our own: `ei_<kind>_<digits>`.
+  { prefix: 'ei_', body: WORD, charsMin: 10, needs: [JOIN, DIGIT] },
+  ...['xoxa-', 'xoxb-', 'xoxe-', 'xoxo-', 'xoxp-', 'xoxr-', 'xoxs-', 'xapp-'].map((prefix) => ({
+    prefix,
+    body: WORD,
+    charsMin: 10,
+  })),
+  { prefix: 'glpat-', body: WORD, charsMin: 16 },
+  { prefix: 'sk-', body: WORD, charsMin: 20, needs: [DIGIT, UPPER, LOWER] },
+  { prefix: 'SG', body: WORD | TOKEN_SIGN, charsMin: 30, needs: [TOKEN_SIGN, DIGIT] },
+]
+const SHAPES_BY_END = new Map<number, Shape[]>()
+for (const shape of SHAPES) {
+  const end = shape.prefix.charCodeAt(shape.prefix.length - 1)
+  SHAPES_BY_END.set(end, [...(SHAPES_BY_END.get(end) ?? []), shape])
+}
+/** The last characters of all prefixes of tokens, and of a JWT's `eyJ`: where {@link token} may find one. */
+export const TOKEN_ENDS: readonly number[] = [...SHAPES_BY_END.keys(), 0x4a]
+
+/** The token of a well-known shape whose prefix ends at `at`, prefix and all. */
+export function token(text: string, at: number): Span | undefined {
+  const code = text.charCodeAt(at)
+  if (code === 0x4a) return jwt(text, at - 2)
+  for (const { prefix, body, charsMin, charsMax, needs } of SHAPES_BY_END.get(code) ?? []) {
+    const start = at + 1 - prefix.length
+    if (!text.startsWith(prefix, start) || isNameChar(text, start - 1)) continue
+    const end = runEnd(text, at + 1, body)
+    const chars = end - at - 1
+    if (chars < charsMin || (charsMax !== undefined && chars > charsMax)) continue
+    if (needs === undefined || needs.every((kind) => holds(text, at + 1, end, kind))) {
+      return [start, end]
+    }
+  }
+  return undefined
+}
+
+function holds(text: string, start: number, end: number, kinds: number): boolean {
+  for (let at = start; at < end; at++) if (is(text, at, kinds)) return true
+  return false
+}
+
+/** Each part is read at most twice: once as a second part, once as a first. */
+function jwt(text: string, start: number): Span | undefined {
+  if (start < 0 || !text.startsWith('eyJ', start) || isNameChar(text, start - 1)) return undefined
+  let end = runEnd(text, start, WORD)
+  if (end - start < 8 || text.charCodeAt(end) !== 0x2e) return undefined
+  const second = end + 1
+  end = runEnd(text, second, WORD)
+  if (end - second < 4) return undefined
+  // The signature, and the two parts more of an encrypted one.
+  for (let part = 0; part < 3 && text.charCodeAt(end) === 0x2e; part++) {
+    end = runEnd(text, end + 1, WORD)
+  }
+  return [start, end]
+}
+
+const BRANDS: readonly { readonly start: RegExp; readonly digits: readonly number[] }[] = [
+  { start: /^4/, digits: [13, 16, 19] },
+  { start: /^(?:5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720)/, digits: [16] },
+  { start: /^3[47]/, digits: [15] },
+  { start: /^(?:6011|64[4-9]|65)/, digits: [16, 17, 18, 19] },
+  { start: /^35/, digits: [16, 17, 18, 19] },
+  { start: /^3(?:0[0-5]|[689])/, digits: [14] },
+  { start: /^62/, digits: [16, 17, 18, 19] },
+]
+
+/**
+ * The card number that starts with the digits from `start` to `end`: of a known brand and its
+ * lengths, with a true check digit, in one piece or in groups of four and more between single
+ * spaces, dashes or dots.
+ */
+export function card(text: string, start: number, end: number): Span | undefined {
+  const before = text.charCodeAt(start - 1)
+  // A plus starts a phone number; a dot before means a fraction; letters mean an identifier.
+  if (is(text, start - 1, ALNUM) || before === 0x2b || before === 0x2e) return undefined
+  if (before === 0x20 && /\+\d{1,3} $/.test(text.slice(Math.max(0, start - 5), start)))
+    return undefined
+  let digits = text.slice(start, end)
+  let at = end
+  for (let group = 0; group < 5 && digits.length <= 19; group++) {
+    if (digits.length >= 13 && endsCleanly(text, at) && isCard(digits)) return [start, at]
+    const separator = text.charCodeAt(at)
+    if (separator !== 0x20 && separator !== 0x2d && separator !== 0x2e) return undefined
+    let next = at + 1
+    while (next - at <= 20 && isDigit(text, next)) next++
+    const chars = next - at - 1
+    // Groups shorter than four only stand at the end, as in the 4-6-5 of American Express they never do.
+    if (chars === 0 || (chars < 4 && digits.length < 12)) return undefined
+    digits += text.slice(at + 1, next)
+    at = next
+  }
+  return undefined
+}
+
+function endsCleanly(text: string, at: number): boolean {
+  if (is(text, at, ALNUM)) return false
+  return text.charCodeAt(at) !== 0x2e || !isDigit(text, at + 1)
+}
+
+function isCard(digits: string): boolean {
+  if (!BRANDS.some((brand) => brand.digits.includes(digits.length) && brand.start.test(digits))) {
+    return false
+  }
+  let sum = 0
+  for (let at = 0; at < digits.length; at++) {
+    const digit = digits.charCodeAt(digits.length - 1 - at) - 48
+    const doubled = at % 2 === 0 ? digit : digit * 2
+    sum += doubled > 9 ? doubled - 9 : doubled
+  }
+  return sum % 10 === 0
+}
+
+/** The credential after `Bearer` or `Basic` at `at`, where it is one and not the next word. */
+export function scheme(text: string, at: number): Span | undefined {
+  if (is(text, at - 1, ALNUM)) return undefined
+  const second = text.charCodeAt(at + 1) | 0x20
+  if (second !== 0x65 && second !== 0x61) return undefined
+  const isBearer = second === 0x65
+  const word = isBearer ? 'bearer' : 'basic'
+  let start = at + word.length
+  if (text.charCodeAt(start) !== 0x20 || text.slice(at, start).toLowerCase() !== word) {
+    return undefined
+  }
+  while (start < at + 10 && text.charCodeAt(start) === 0x20) start++
+  const end = runEnd(text, start, WORD | TOKEN_SIGN)
+  const isSecret = isBearer ? isBearerToken(text, start, end) : isBasicPair(text, start, end)
+  return isSecret ? [start, end] : undefined
+}
+
+/** A sentence goes on in lower-case words: a token is long or holds what words do not. */
+function isBearerToken(text: string, start: number, end: number): boolean {
+  if (end - start < 6) return false
+  if (end - start >= 20 || holds(text, start, end, DIGIT)) return true
+  if (holds(text, start, end - 1, TOKEN_SIGN) || text.slice(start, end).includes('_')) return true
+  return holds(text, start + 1, end, UPPER) && holds(text, start + 1, end, LOWER)
+}
+
+function isBasicPair(text: string, start: number, end: number): boolean {
+  if (end - start < 6 || end - start > 4096) return false
+  const run = text.slice(start, end)
+  if (/[^A-Za-z\d+/=]/.test(run)) return false
+  if (run.endsWith('=') || holds(text, start, end, DIGIT)) return true
+  return run.length % 4 === 0 && !run.includes('=') && atob(run).includes(':')
+}
