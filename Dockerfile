@@ -20,7 +20,7 @@ RUN node esbuild.config.ts \
 FROM build AS embedded
 RUN npm prune --omit=dev --ignore-scripts --no-audit --no-fund \
  && find dist node_modules -type f \( -name '*.map' -o -name '*.ts' -o -name '*.[cm]ts' \) -delete \
- && rm -rf node_modules/.bin node_modules/@chdb/*/chdb_node.node \
+ && rm -rf node_modules/@chdb/*/chdb_node.node \
  && find node_modules -depth -type d -empty -delete
 
 FROM embedded AS lean
