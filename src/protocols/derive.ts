@@ -2,11 +2,11 @@ import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 
 /**
- * A UUID (version 8) that is a function of what it names: the same parts give the same id, so that what is sent
- * again is recognised. Parts are told apart by their lengths.
+ * A UUID (version 8) that is a function of what it names: the same text gives the same id, so that what is sent
+ * again is recognised.
  */
-export function derivedId(parts: readonly string[]): string {
-  const bytes = sha256(utf8ToBytes(JSON.stringify(parts))).slice(0, 16)
+export function derivedId(identity: string): string {
+  const bytes = sha256(utf8ToBytes(identity)).slice(0, 16)
   const [version, variant] = [bytes[6] ?? 0, bytes[8] ?? 0]
   bytes[6] = 0x80 | (version & 0x0f)
   bytes[8] = 0x80 | (variant & 0x3f)

@@ -8,7 +8,7 @@ import type { Json, JsonObject } from '../occurrence.ts'
  * @throws Refusal `malformed` naming `what` when it is no JSON.
  */
 export function parseJson(source: string | Uint8Array, what: string): Json {
-  const text = typeof source === 'string' ? source : new TextDecoder().decode(source)
+  const text = typeof source === 'string' ? source : decoder.decode(source)
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -18,6 +18,8 @@ export function parseJson(source: string | Uint8Array, what: string): Json {
   if (!isJson(value)) throw new Refusal('malformed', `${what} is not JSON.`)
   return value
 }
+
+const decoder = new TextDecoder()
 
 /** A JSON object, as opposed to an array, a text, a number, a boolean or nothing. */
 export function isObject(value: Json | undefined): value is JsonObject {

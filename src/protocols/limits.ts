@@ -9,6 +9,7 @@ import {
   cutNoted,
   cutObject,
   jsonSize,
+  sizeAtMost,
 } from './cut.ts'
 
 /**
@@ -111,13 +112,18 @@ function cutFingerprint(parts: readonly string[]): readonly string[] {
 }
 
 function cutBreadcrumbs(breadcrumbs: readonly Json[]): readonly Json[] {
+  const { breadcrumbsMax, breadcrumbsBytesMax, metadataDepthMax } = LIMITS
+  if (breadcrumbs.length === 0) return breadcrumbs
+  const isSmall =
+    sizeAtMost(breadcrumbs, breadcrumbsBytesMax, metadataDepthMax) <= breadcrumbsBytesMax
+  if (breadcrumbs.length <= breadcrumbsMax && isSmall) return breadcrumbs
   // One talkative breadcrumb may not push out all the others.
-  const eachBytesMax = Math.floor(LIMITS.breadcrumbsBytesMax / 8)
-  let room: number = LIMITS.breadcrumbsBytesMax - 2
+  const eachBytesMax = Math.floor(breadcrumbsBytesMax / 8)
+  let room: number = breadcrumbsBytesMax - 2
   const newestFirst: Json[] = []
-  for (const breadcrumb of breadcrumbs.slice(-LIMITS.breadcrumbsMax).toReversed()) {
-    const narrow = cutJson(breadcrumb, eachBytesMax, LIMITS.metadataDepthMax - 1)
-    room -= 1 + jsonSize(narrow, room, LIMITS.metadataDepthMax)
+  for (const breadcrumb of breadcrumbs.slice(-breadcrumbsMax).toReversed()) {
+    const narrow = cutJson(breadcrumb, eachBytesMax, metadataDepthMax - 1)
+    room -= 1 + jsonSize(narrow, room, metadataDepthMax)
     if (room < 0) break
     newestFirst.push(narrow)
   }

@@ -1,5 +1,5 @@
 import type { Refusal, RefusalCode } from '../../refusal.ts'
-import type { Decoded } from '../protocol.ts'
+import type { Decoded, Reply } from '../protocol.ts'
 import { partialSuccessBytes, statusBytes } from './protobuf.ts'
 
 /** How a request is written; its answer is written the same way. */
@@ -16,7 +16,7 @@ export function encodingOf(request: Request): Encoding | undefined {
  * The yes. What was refused among it is a partial success, which clients do not send again; what is no error
  * was not rejected, only not kept.
  */
-export function accepted(decoded: Decoded, request?: Request): Response {
+export function accepted(decoded: Decoded, request?: Request): Reply {
   const unsupported = (decoded.discarded ?? []).filter(({ reason }) => reason === 'unsupported')
   const rejected = unsupported.reduce((sum, { count }) => sum + count, decoded.refused.length)
   const message =
@@ -38,16 +38,11 @@ export function refused(
   status: number,
   _items?: unknown,
   request?: Request,
-): Response {
+): Reply {
   const code = CODES[refusal.code]
-  const response =
-    request !== undefined && encodingOf(request) === 'protobuf'
-      ? answer(status, 'application/x-protobuf', statusBytes(code, refusal.message))
-      : answer(status, 'application/json', JSON.stringify({ code, message: refusal.message }))
-  if (refusal.retryAfterSeconds !== undefined) {
-    response.headers.set('Retry-After', String(refusal.retryAfterSeconds))
-  }
-  return response
+  return request !== undefined && encodingOf(request) === 'protobuf'
+    ? answer(status, 'application/x-protobuf', statusBytes(code, refusal.message))
+    : answer(status, 'application/json', JSON.stringify({ code, message: refusal.message }))
 }
 
 /** Which of the three services a request's path names. */
@@ -77,11 +72,6 @@ const CODES = {
   unauthenticated: 16,
 } as const satisfies Record<RefusalCode, number>
 
-function answer(
-  status: number,
-  contentType: string,
-  body: string | Uint8Array<ArrayBuffer>,
-): Response {
-  const headers = { 'Content-Type': contentType, 'Access-Control-Allow-Origin': '*' }
-  return new Response(body, { status, headers })
+function answer(status: number, contentType: string, body: Reply['body']): Reply {
+  return { status, contentType, body }
 }

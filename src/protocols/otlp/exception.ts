@@ -75,14 +75,14 @@ function idOf(
         signal.timeNanos,
         type ?? signal.eventName,
         message,
-        textOf(signal.attributes['exception.stacktrace']) ?? '',
       ]
-  return derivedId([...parts, String(ordinalOf(`${signal.kind} ${JSON.stringify(parts)}`))])
+  const key = JSON.stringify(parts)
+  return derivedId(`${key} ${String(ordinalOf(signal.kind + key))}`)
 }
 
-/** Python's span events name the module of a type, and its log records do not. */
+/** Python names the module of a type in span events only; Java writes an inner class with a dot or a dollar. */
 function bareType(type: string): string {
-  return type.slice(type.lastIndexOf('.') + 1)
+  return type.slice(Math.max(type.lastIndexOf('.'), type.lastIndexOf('$')) + 1)
 }
 
 const identities = new WeakMap<Emitter, string>()
@@ -91,7 +91,7 @@ const identities = new WeakMap<Emitter, string>()
 function identityOf(emitter: Emitter): string {
   const known = identities.get(emitter)
   if (known !== undefined) return known
-  const identity = derivedId([JSON.stringify([emitter.resource, emitter.scope])])
+  const identity = derivedId(JSON.stringify([emitter.resource, emitter.scope]))
   identities.set(emitter, identity)
   return identity
 }

@@ -61,11 +61,10 @@ function kept({ signals, others, refused: bad }: Signals, category: string, post
   const occurrences = signals
     .slice(0, post.eventsMax)
     .map((signal) => occurrenceOf(signal, post, ordinalOf))
-  const refusal = new Refusal(
-    'too_large',
-    `A request holds at most ${String(post.eventsMax)} errors; the others are not kept.`,
-  )
-  const beyond = signals.slice(post.eventsMax).map(({ index }) => ({ index, id: null, refusal }))
+  const beyond = signals.slice(post.eventsMax).map(({ index }) => {
+    const message = `A request holds at most ${String(post.eventsMax)} errors; the others are not kept.`
+    return { index, id: null, refusal: new Refusal('too_large', message) }
+  })
   return {
     occurrences,
     refused: [...bad, ...beyond],

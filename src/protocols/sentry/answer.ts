@@ -1,5 +1,5 @@
 import type { Refusal } from '../../refusal.ts'
-import type { Decoded, RefusedItem } from '../protocol.ts'
+import type { Decoded, RefusedItem, Reply } from '../protocol.ts'
 
 /** Request headers that Sentry's browser clients may send. */
 export const CORS_HEADERS = [
@@ -19,9 +19,9 @@ export const CORS_HEADERS = [
 ] as const
 
 /** The yes: the event's id in the client's form, or nothing where there was no event. */
-export function accepted(decoded: Decoded): Response {
-  const id = decoded.receipt
-  return Response.json(id === undefined ? {} : { id }, { status: 200, headers: READABLE })
+export function accepted({ receipt }: Decoded): Reply {
+  const body = receipt === undefined ? '{}' : JSON.stringify({ id: receipt })
+  return { status: 200, contentType: 'application/json', body }
 }
 
 /** The no, where Sentry's clients look for it. */

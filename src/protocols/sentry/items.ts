@@ -32,7 +32,7 @@ export function userReportOf(report: JsonObject, origin: Origin): Occurrence {
   const event = {
     contexts: { feedback: { ...contact, message, associated_event_id: about } },
   } satisfies JsonObject
-  return feedbackOf(event, derivedId(['user_report', about, message]), origin)
+  return feedbackOf(event, derivedId(JSON.stringify(['user_report', about, message])), origin)
 }
 
 /** What a client says it lost by itself. Unknown words become `other`. */
@@ -168,7 +168,7 @@ function logOf(record: JsonObject, origin: Origin, ordinalOf: (key: string) => n
   const sdk = text('sentry.sdk.name') ?? ''
   const language = /^sentry\.([a-z]+)/.exec(sdk)?.[1] ?? ''
   return withinLimits({
-    id: derivedId([origin.appId, identity, String(ordinalOf(identity))]),
+    id: derivedId(JSON.stringify([origin.appId, identity, ordinalOf(identity)])),
     appId: origin.appId,
     protocol: 'sentry',
     code: text('logger.name') ?? 'log',

@@ -186,3 +186,14 @@ test('feedback of a browser is an occurrence of level info', () => {
   const feedback = occurrencesOf('sentry-browser-11.12.0').filter(({ code }) => code === 'feedback')
   expect(feedback).toMatchObject([{ message: 'The button does nothing.', level: 'info' }])
 })
+
+test('a tunnelled envelope has its key and project in its own header only', () => {
+  const posts = recorded('tunnel-sentry-node-11.12.0')
+  expect(posts).toHaveLength(1)
+  for (const post of posts) {
+    expect(sentry.credential(post.request)).toBeUndefined()
+    expect(sentry.credentialInBody?.(post.body)).toBe('ei_test_key_12345')
+    expect(sentry.decode(post).occurrences).toMatchObject([{ message: 'through the tunnel' }])
+    expect(() => sentry.decode({ ...post, projectId: 2 })).toThrow('another project')
+  }
+})
