@@ -4,7 +4,7 @@ import { textOf } from '../json.ts'
 import { envelopeHeaders } from './envelope.ts'
 
 /** What a DSN says: `{PROTOCOL}://{KEY}[:{SECRET}]@{HOST}{PATH}/{PROJECT}`. */
-export interface Dsn {
+interface Dsn {
   readonly key: string
   readonly project: string
 }
@@ -29,7 +29,7 @@ export function keyOfBody(body: Uint8Array): string | undefined {
 }
 
 /** The DSN of an envelope's header, where one stands that can be read. */
-export function dsnOf(headers: JsonObject): Dsn | undefined {
+function dsnOf(headers: JsonObject): Dsn | undefined {
   const text = textOf(headers['dsn'])
   if (text === undefined || !URL.canParse(text)) return undefined
   const url = new URL(text)

@@ -17,7 +17,7 @@ export interface Envelope {
 }
 
 /** Longest header line, of the envelope and of an item: names and ids, never content. */
-export const HEADER_BYTES_MAX = 8 * 1024
+const HEADER_BYTES_MAX = 8 * 1024
 // Real clients send a handful; a session aggregate is one item.
 const ITEMS_MAX = 1_000
 

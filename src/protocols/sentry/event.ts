@@ -97,12 +97,12 @@ export function levelOf(level: Json | undefined): Level | undefined {
 }
 
 /** The part of a user that tells one from another. */
-export function userOf(user: JsonObject | undefined): string | null {
+function userOf(user: JsonObject | undefined): string | null {
   return textOf(user?.['id']) ?? textOf(user?.['username']) ?? textOf(user?.['email']) ?? null
 }
 
 /** Tags, sent as a map or as pairs. */
-export function tagsOf(tags: Json | undefined): Readonly<Record<string, string>> {
+function tagsOf(tags: Json | undefined): Readonly<Record<string, string>> {
   const pairs = isObject(tags) ? Object.entries(tags) : listOf(tags).map(pairOf)
   const kept: [string, string][] = []
   for (const [name, value] of pairs) {
