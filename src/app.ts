@@ -166,6 +166,7 @@ function routes(config: Config, host: Host, { keys, spool, accept, stopping }: P
     schemas: { nativeBatch: NativeBatch, dashboard: dashboardSchemas },
     version: VERSION,
     publicUrl,
+    protocols,
   }
   const read = { store, admitRead, apps: keys.apps, ask, publicUrl, nowMs }
 
@@ -179,6 +180,11 @@ function routes(config: Config, host: Host, { keys, spool, accept, stopping }: P
       readBody: reader(config.intake.bodyBytesMax),
       accept,
       outcome: telemetry.outcome,
+      discarded: (protocol, parts) => {
+        for (const { by, category, reason, count } of parts) {
+          telemetry.discarded(protocol, by, category, reason, count)
+        }
+      },
       nowMs,
       eventsMax: config.intake.eventsMax,
     }),

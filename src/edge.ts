@@ -26,6 +26,7 @@ function open(env: Env): Promise<App> {
   return createApp(config, {
     telemetry: {
       outcome: () => undefined,
+      discarded: () => undefined,
       stage: () => undefined,
       say: (level, text, fields) => {
         if (level !== 'debug') console[level](JSON.stringify({ level, msg: text, ...fields }))

@@ -177,7 +177,8 @@ function createEnds(deps: IntakeDeps, protocol: string, env: unknown) {
 /** Any origin may send events, and none of its cookies: so the answer never varies by origin. */
 const CORS = {
   'Access-Control-Allow-Origin': '*',
-  'Access-Control-Expose-Headers': 'X-Request-Id, X-Error-Code, Retry-After',
+  'Access-Control-Expose-Headers':
+    'X-Request-Id, X-Error-Code, Retry-After, X-Sentry-Error, X-Sentry-Rate-Limits',
 } as const
 
 const ALLOWED_HEADERS = ['Content-Type', 'Content-Encoding', 'Authorization', 'X-API-Key']

@@ -47,6 +47,9 @@ export function openTelemetry(logger: Logger, version: string): NodeTelemetry {
     outcome(protocol, outcome, count) {
       metrics.events.inc({ protocol, outcome: outcome.kind, reason: reasonOf(outcome) }, count)
     },
+    discarded(protocol, by, category, reason, count) {
+      metrics.discarded.inc({ protocol, by, category, reason }, count)
+    },
     stage(stage, elapsedMs, count) {
       metrics.stages.observe({ stage }, elapsedMs / 1_000)
       metrics.staged.inc({ stage }, count)
@@ -86,6 +89,12 @@ function ourMetrics(registers: Registry[]) {
       name: 'error_ingestor_events_total',
       help: 'Events by how they ended; received = refused + dropped + stored + undeliverable + still spooled.',
       labelNames: ['protocol', 'outcome', 'reason'],
+      registers,
+    }),
+    discarded: new Counter({
+      name: 'error_ingestor_discarded_total',
+      help: 'Parts of requests that are no errors, and what clients say they never sent; not events.',
+      labelNames: ['protocol', 'by', 'category', 'reason'],
       registers,
     }),
     stages: new Histogram({

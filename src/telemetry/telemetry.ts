@@ -4,6 +4,17 @@ import type { Outcome } from '../outcome.ts'
 export interface Telemetry {
   /** Ends `count` events of one protocol; call exactly once per event. */
   readonly outcome: (protocol: string, outcome: Outcome, count: number) => void
+  /**
+   * Parts of requests that are no errors (`server`: not kept; `client`: its own report of what it never
+   * sent). They are no events of ours, and not part of the sum above.
+   */
+  readonly discarded: (
+    protocol: string,
+    by: 'server' | 'client',
+    category: string,
+    reason: string,
+    count: number,
+  ) => void
   /** A stage or step ran over `count` occurrences in `elapsedMs`. */
   readonly stage: (name: string, elapsedMs: number, count: number) => void
   /** Something happened that an operator may want to read; `fields` never holds event content. */
