@@ -1,5 +1,7 @@
 // Builds dist/: about 0.2 s, so `npm start` simply builds every time and is never stale.
 import { spawn, type ChildProcess } from 'node:child_process'
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { context, type BuildOptions, type Plugin } from 'esbuild'
 
 /** The page's one island is bundled first and imported as text by the server (`island:` imports). */
@@ -39,6 +41,7 @@ const shared: BuildOptions = {
   loader: { '.sql': 'text', '.css': 'text', '.svg': 'text' },
   plugins: [island],
   logLevel: 'warning',
+  metafile: true,
 }
 
 const node: BuildOptions = {
@@ -56,14 +59,24 @@ const edge: BuildOptions = {
   ...shared,
   entryPoints: ['src/edge.ts'],
   platform: 'browser',
+  minify: true,
   conditions: ['worker', 'browser'],
   target: 'es2022',
 }
 
 const builds = await Promise.all([context(node), context(edge)])
-await Promise.all(builds.map((build) => build.rebuild()))
+const results = await Promise.all(builds.map((build) => build.rebuild()))
+await removeAllBut(new Set(results.flatMap(({ metafile }) => Object.keys(metafile?.outputs ?? {}))))
 if (process.argv.includes('--watch')) await developing()
 else await Promise.all(builds.map((build) => build.dispose()))
+
+/** Chunks are named by their content, so those of older builds would stay. */
+async function removeAllBut(made: ReadonlySet<string>): Promise<void> {
+  for (const name of await readdir('dist')) {
+    const path = join('dist', name)
+    if (!made.has(path)) await rm(path, { recursive: true })
+  }
+}
 
 /** Restarts the server after each rebuild that worked. */
 async function developing(): Promise<void> {

@@ -1,6 +1,9 @@
 import { readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { build } from 'esbuild'
 import { defineConfig } from 'vitest/config'
+
+const [ISLAND, STYLE] = ['\0island:', '\0style:']
 
 export default defineConfig({
   plugins: [
@@ -8,16 +11,23 @@ export default defineConfig({
       // The same three kinds of import that esbuild.config.ts turns into text.
       name: 'text-imports',
       enforce: 'pre',
-      resolveId: (id) => (id.startsWith('island:') ? `\0${id}` : undefined),
+      resolveId(id, importer = '') {
+        if (id.startsWith('island:')) return `\0${id}`
+        // Under another name, because vitest empties whatever ends in .css.
+        if (/^\.{1,2}\/.*\.css$/.test(id)) return `${STYLE}${join(dirname(importer), id)}:text`
+        return undefined
+      },
       async load(id) {
-        if (id.startsWith('\0island:')) {
-          const entry = `src/dashboard/assets/${id.slice('\0island:'.length)}.ts`
+        if (id.startsWith(ISLAND)) {
+          const entry = `src/dashboard/assets/${id.slice(ISLAND.length)}.ts`
           const { outputFiles } = await build({ entryPoints: [entry], bundle: true, write: false })
           return `export default ${JSON.stringify(outputFiles[0]?.text ?? '')}`
         }
-        if (!/\.(sql|css)$/.test(id) || id.includes('node_modules')) return undefined
+        const isStyle = id.startsWith(STYLE)
+        if (!isStyle && (!id.endsWith('.sql') || id.includes('node_modules'))) return undefined
+        const path = isStyle ? id.slice(STYLE.length, -':text'.length) : id
         return {
-          code: `export default ${JSON.stringify(await readFile(id, 'utf8'))}`,
+          code: `export default ${JSON.stringify(await readFile(path, 'utf8'))}`,
           moduleType: 'js',
         }
       },

@@ -1,16 +1,10 @@
-import { readFile } from 'node:fs/promises'
 import type { Browser, Page } from 'playwright-core'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { anOccurrence } from '../support/occurrence.ts'
 import { openBrowser, openTab } from './support/browser.ts'
 import { HOSTILE } from './support/events.ts'
 import { anApp, listen, site } from './support/site.ts'
 import { openStore, type Data } from './support/store.ts'
-
-// Vitest empties every style sheet; the pages are tested with theirs.
-vi.mock('../../src/dashboard/assets/page.css', async () => ({
-  default: await readFile('src/dashboard/assets/page.css', 'utf8'),
-}))
 
 const NOW = Date.UTC(2026, 10, 23, 14, 20)
 const ALL = HOSTILE.join(' ')

@@ -1,19 +1,13 @@
 import { execFile } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import type { Browser } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Refusal } from '../../src/refusal.ts'
 import { NativeBatch } from '../../src/protocols/native/event.ts'
 import { anOccurrence } from '../support/occurrence.ts'
 import { openBrowser, openTab } from './support/browser.ts'
 import { anApp, listen, site } from './support/site.ts'
 import { openStore, type Data } from './support/store.ts'
-
-// Vitest empties every style sheet; the pages are tested with theirs.
-vi.mock('../../src/dashboard/assets/page.css', async () => ({
-  default: await readFile('src/dashboard/assets/page.css', 'utf8'),
-}))
 
 const NOW = Date.UTC(2026, 10, 23, 14, 20)
 const MINUTE = 60_000

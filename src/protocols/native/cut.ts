@@ -65,7 +65,7 @@ export function createCutter(): Cutter {
 }
 
 /** The text itself where it fits into `bytesMax` bytes of UTF-8, else its beginning and a mark. */
-export function cutEnd(text: string, bytesMax: number): string {
+function cutEnd(text: string, bytesMax: number): string {
   const bytes = encoder.encode(text)
   if (bytes.length <= bytesMax) return text
   const end = characterStart(bytes, bytesMax)
