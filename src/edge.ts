@@ -1,5 +1,5 @@
 import { createApp, type App } from './app.ts'
-import { readConfig } from './config.ts'
+import { ConfigError, readConfig } from './config.ts'
 import { directSpool } from './pipeline/direct.ts'
 import { digest } from './pipeline/digest.ts'
 import { webClickHouse } from './store/webclient.ts'
@@ -9,20 +9,35 @@ type Env = Readonly<Record<string, string | undefined>>
 
 let app: Promise<App> | undefined
 
-/** Edge entry: `env` arrives with the first request, so the app is made then, once. */
+/**
+ * Edge entry. Settings are the bindings that come with each request (Cloudflare Workers) or
+ * `process.env` (Vercel), so the app is made at the first request, once. The edge is on the public
+ * internet: it is in production mode unless NODE_ENV says otherwise.
+ */
 export default {
-  async fetch(request: Request, env: Env = {}): Promise<Response> {
-    app ??= open(env)
-    return (await app).fetch(request)
+  async fetch(request: Request, env?: unknown): Promise<Response> {
+    let made: App
+    try {
+      app ??= open(environment(env))
+      made = await app
+    } catch (error) {
+      // The next request tries again: it may come with other bindings.
+      app = undefined
+      return misconfigured(error)
+    }
+    return made.fetch(request)
   },
 }
 
-/** Longest an event waits for ClickHouse before its client is told to come back. */
-const STORE_WAIT_MS_MAX = 25_000
+/** Longest an event waits for ClickHouse before its client is told to come back; Vercel allows 25 s. */
+const STORE_WAIT_MS_MAX = 10_000
 
 function open(env: Env): Promise<App> {
   const config = readConfig(env)
   const { host = 'http://localhost:8123', user, password, database, timeoutMs } = config.clickhouse
+  if (host === 'embedded') {
+    throw new ConfigError(['CLICKHOUSE_HOST: there is no embedded ClickHouse at the edge.'])
+  }
   return createApp(config, {
     telemetry: {
       outcome: () => undefined,
@@ -35,7 +50,8 @@ function open(env: Env): Promise<App> {
     },
     clickhouse: webClickHouse({ url: host, user, password, database, timeoutMs }),
     nowMs: () => Date.now(),
-    openSpool: (delivery) => Promise.resolve(directSpool(delivery, STORE_WAIT_MS_MAX)),
+    openSpool: (delivery) =>
+      Promise.resolve(directSpool(delivery, Math.min(timeoutMs, STORE_WAIT_MS_MAX))),
     hasDiskSpool: false,
     // A process of the edge sees too little to know a resend by itself: it asks ClickHouse each time.
     recent: { add: () => true, has: () => false },
@@ -45,4 +61,40 @@ function open(env: Env): Promise<App> {
       Promise.resolve({ contentType: 'text/plain', text: '# The edge keeps no metrics.\n' }),
     answered: () => undefined,
   })
+}
+
+/** Texts of the runtime's environment, and over them those of the request's bindings. */
+function environment(bindings: unknown): Env {
+  const process: unknown = Reflect.get(globalThis, 'process')
+  const own = isObject(process) ? textsOf(Reflect.get(process, 'env')) : {}
+  return { NODE_ENV: 'production', ...own, ...textsOf(bindings) }
+}
+
+/** A binding may also be a function or a store, and Vercel passes its context in their place. */
+function textsOf(value: unknown): Record<string, string> {
+  if (!isObject(value)) return {}
+  const entries = Object.entries(value)
+  return Object.fromEntries(
+    entries.flatMap(([name, text]) => (typeof text === 'string' ? [[name, text]] : [])),
+  )
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}
+
+function misconfigured(error: unknown): Response {
+  console.error(error instanceof ConfigError ? error.message : error)
+  return Response.json(
+    { success: false, error: 'The server is not set up yet: its log says what is missing.' },
+    {
+      status: 503,
+      headers: {
+        'X-Error-Code': 'overloaded',
+        'X-Request-Id': crypto.randomUUID(),
+        'Retry-After': '60',
+        'Access-Control-Allow-Origin': '*',
+      },
+    },
+  )
 }

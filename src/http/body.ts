@@ -65,7 +65,7 @@ async function readInflated(
   const { bytesMax, lease, inflate, encoding } = given
   const wire = boundWire(request.body ?? new Blob([]).stream(), bytesMax)
   const inflated = inflate(encoding, wire.stream)
-  if (inflated === undefined) throw unsupported(encoding)
+  if (inflated === undefined) throw unsupported(encoding, 'gzip, deflate or none')
   try {
     return await readStream(inflated, { bytesMax, lease })
   } catch (error) {
@@ -89,7 +89,7 @@ async function readStream(
   try {
     for (;;) {
       const { done, value } = await reader.read()
-      if (done) return joined(chunks, total)
+      if (done) return joined(chunks, total, lease)
       total += value.byteLength
       if (total > bytesMax) throw tooLarge(bytesMax)
       const room = lease.grow(value.byteLength)
@@ -133,11 +133,9 @@ function interrupted(cause: unknown): Refusal {
   return new Refusal('timeout', 'The body did not arrive completely; send it again.', { cause })
 }
 
-function unsupported(encoding: string): Refusal {
-  return new Refusal(
-    'unsupported_encoding',
-    `The Content-Encoding ${encoding} is not supported; use gzip, deflate, br, zstd or none.`,
-  )
+function unsupported(encoding: string, use = 'gzip, deflate, br, zstd or none'): Refusal {
+  const message = `The Content-Encoding ${encoding} is not supported; use ${use}.`
+  return new Refusal('unsupported_encoding', message)
 }
 
 const ENCODINGS: Readonly<Record<string, Encoding>> = {

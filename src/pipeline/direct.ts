@@ -1,24 +1,36 @@
-import type { Delivery } from './delivery.ts'
-import type { Spool } from './spool.ts'
+import { Refusal } from '../refusal.ts'
+import { idKey, type Delivery, type Fate } from './delivery.ts'
+import type { Row, Spool } from './spool.ts'
+
+const RETRY_AFTER_SECONDS = 5
 
 /**
- * Without a disk, append is delivery: the client's yes waits for the store. One insert per request,
- * because requests at the edge cannot share I/O; ClickHouse gathers them (`async_insert`).
+ * Without a disk, append is delivery: the client's yes waits for the store, for at most `waitMsMax`.
+ * One insert per request and month, because requests at the edge cannot share I/O; ClickHouse
+ * gathers them (`async_insert`).
  */
 export function directSpool(delivery: Delivery, waitMsMax: number): Spool {
   let rows = 0
   return {
     async append(parcel) {
-      const signal = AbortSignal.timeout(waitMsMax)
       rows += parcel.rows.length
       try {
         const window = [parcel]
-        const fates = await delivery.judge(window, signal)
+        const signal = AbortSignal.timeout(waitMsMax)
+        const fates = onceEach(parcel.rows, await delivery.judge(window, signal))
+        const judgedAtMs = delivery.nowMs()
         const blocks = delivery.blocks(window, fates)
         const refused = await Promise.all(
-          blocks.map((block) => delivery.send(block, delivery.nowMs(), signal)),
+          blocks.map((block) => delivery.send(block, judgedAtMs, signal)),
         )
-        delivery.count(window, fates, refused.flat())
+        const bad = refused.flat().map(({ row }) => row.id)
+        if (bad.length > 0) throw unstorable(bad)
+        delivery.count(window, fates, [])
+      } catch (error) {
+        // Anything else is ClickHouse or the way to it, in the words of whichever runtime this is.
+        if (error instanceof Refusal || error instanceof RangeError) throw error
+        delivery.say('warn', 'ClickHouse did not take events in time', { error: String(error) })
+        throw away(error)
       } finally {
         rows -= parcel.rows.length
       }
@@ -36,4 +48,26 @@ export function directSpool(delivery: Delivery, waitMsMax: number): Spool {
       refusing: undefined,
     }),
   }
+}
+
+/** The store is asked once for a whole request, so an id that stands in it twice must be found here. */
+function onceEach(rows: readonly Row[], fates: readonly Fate[]): readonly Fate[] {
+  const met = new Set<string>()
+  return rows.map((row, i) => {
+    const key = idKey(row)
+    if (met.has(key)) return 'duplicate'
+    met.add(key)
+    return fates[i] ?? 'send'
+  })
+}
+
+function away(cause: unknown): Refusal {
+  const message = 'The event store is not available at the moment; send the events again shortly.'
+  return new Refusal('overloaded', message, { retryAfterSeconds: RETRY_AFTER_SECONDS, cause })
+}
+
+/** There is no folder to set them aside in, so whoever sent them must know. */
+function unstorable(ids: readonly string[]): Refusal {
+  const named = `${ids.slice(0, 3).join(', ')}${ids.length > 3 ? ' …' : ''}`
+  return new Refusal('malformed', `The store cannot hold ${ids.length} of the events (${named}).`)
 }
