@@ -15,6 +15,8 @@ export interface ByteLease {
    * @throws Refusal `overloaded`, as a rejection, when room does not come in time.
    */
   readonly grow: (bytes: number) => Promise<void> | undefined
+  /** `bytes` of memory for the whole body, to be used until the release; it may hold old content. */
+  readonly memory: (bytes: number) => Uint8Array
   /** Gives everything back; harmless when repeated. */
   readonly release: () => void
 }
@@ -34,6 +36,7 @@ const RETRY_AFTER_SECONDS = 2
  */
 export function createByteBudget(bytesMax: number, waitMsMax: number = WAIT_MS_MAX): ByteBudget {
   let used = 0
+  const pool = createPool()
   const waiters: Waiter[] = []
   const admitWaiters = (): void => {
     for (let first = waiters[0]; first?.fits() === true; first = waiters[0]) {
@@ -44,6 +47,7 @@ export function createByteBudget(bytesMax: number, waitMsMax: number = WAIT_MS_M
   const lease = (): ByteLease => {
     let held = 0
     let isOver = false
+    let memory: Uint8Array | undefined
     const fits = (bytes: number) => used + bytes <= bytesMax || used === held
     const take = (bytes: number) => {
       used += bytes
@@ -74,7 +78,14 @@ export function createByteBudget(bytesMax: number, waitMsMax: number = WAIT_MS_M
           else waiters.push(waiter)
         })
       },
+      memory: (bytes) => {
+        if (memory !== undefined) throw new RangeError('A body has its memory already.')
+        memory = pool.take(bytes)
+        return memory.subarray(0, bytes)
+      },
       release: () => {
+        if (memory !== undefined) pool.give(memory)
+        memory = undefined
         isOver = true
         used -= held
         held = 0
@@ -83,6 +94,34 @@ export function createByteBudget(bytesMax: number, waitMsMax: number = WAIT_MS_M
     }
   }
   return { lease, used: () => used }
+}
+
+/** Sizes that are used again: from what a few events take to what a large batch does. */
+const POOLED_BYTES = { min: 64 * 1024, max: 1024 * 1024 } as const
+const POOLED_BYTES_TOTAL_MAX = 8 * 1024 * 1024
+
+/** Memory that is used again and again: to make and collect it for each body costs more than reading it. */
+function createPool() {
+  const free = new Map<number, Uint8Array[]>()
+  let freeBytes = 0
+  return {
+    take(bytes: number): Uint8Array {
+      if (bytes > POOLED_BYTES.max) return new Uint8Array(bytes)
+      const size = Math.max(POOLED_BYTES.min, 2 ** Math.ceil(Math.log2(bytes)))
+      const one = free.get(size)?.pop()
+      if (one === undefined) return new Uint8Array(size)
+      freeBytes -= size
+      return one
+    },
+    give(memory: Uint8Array): void {
+      const size = memory.byteLength
+      if (size > POOLED_BYTES.max || freeBytes + size > POOLED_BYTES_TOTAL_MAX) return
+      const sameSize = free.get(size)
+      if (sameSize === undefined) free.set(size, [memory])
+      else sameSize.push(memory)
+      freeBytes += size
+    },
+  }
 }
 
 function tooBusy(): Refusal {

@@ -50,7 +50,7 @@ export function readIncoming(incoming: Incoming, { bytesMax, lease }: Bounds): P
     }
     const finish = (): void => {
       stop()
-      resolve(joined(chunks, total))
+      resolve(joined(chunks, total, lease))
     }
     const onEnd = (): void => {
       hasEnded = true
@@ -86,10 +86,14 @@ export function readIncoming(incoming: Incoming, { bytesMax, lease }: Bounds): P
 }
 
 /** One array of all chunks; a single chunk is handed on without a copy. */
-export function joined(chunks: readonly Uint8Array[], total: number): Uint8Array {
+export function joined(
+  chunks: readonly Uint8Array[],
+  total: number,
+  lease: Pick<ByteLease, 'memory'>,
+): Uint8Array {
   const only = chunks[0]
   if (chunks.length === 1 && only !== undefined) return only
-  const whole = new Uint8Array(total)
+  const whole = lease.memory(total)
   let at = 0
   for (const chunk of chunks) {
     whole.set(chunk, at)

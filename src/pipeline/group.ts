@@ -4,6 +4,7 @@ import type { Frame, Grouping, Occurrence } from '../occurrence.ts'
 import { normaliseFrame, type NormalFrame } from './frames.ts'
 import { parameterise } from './parameterise.ts'
 import { createMemory, type Memory } from './remember.ts'
+import { callsOf, sampleOf } from './stack.ts'
 import { parseStackText, type Call } from './stackText.ts'
 
 /** What is hashed of the version before this colon never changes: a change of the rules is `v2`. */
@@ -60,13 +61,10 @@ function remembered(occurrence: Occurrence, known: Memory<Known>): Grouping {
   return grouping
 }
 
+/** Without what is new each time, the message above the calls, so that a stack is found again. */
 function keyOf(occurrence: Occurrence, frames: readonly Frame[] | undefined): string {
-  if (frames === undefined) return occurrence.stackTrace || occurrence.message
-  return (
-    occurrence.parsedStack?.raw ||
-    occurrence.stackTrace ||
-    frames.map((frame) => frame.raw).join('\n')
-  )
+  if (frames === undefined) return callsOf(occurrence.stackTrace) || occurrence.message
+  return occurrence.code + sampleOf(frames)
 }
 
 function haveSameCalls(
@@ -96,7 +94,7 @@ interface Computed {
 }
 
 function compute(occurrence: Occurrence, frames: readonly Frame[] | undefined): Computed {
-  const calls = frames?.map(callOf) ?? parseStackText(occurrence.stackTrace)
+  const calls = frames?.map(callOf) ?? parseStackText(callsOf(occurrence.stackTrace))
   const all = normalised(calls)
   if (all.length === 0) {
     const components = [occurrence.code, parameterise(occurrence.message)]

@@ -118,24 +118,22 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
   })
 }
 
-/** The rows' bytes: neighbours in one buffer are one piece, so nothing is copied. */
+/** The rows' bytes: neighbours in one memory are one piece, so nothing is copied. */
 export function piecesOf(rows: readonly BlockRow[]): Iterable<Uint8Array> {
   return {
     *[Symbol.iterator]() {
-      let [first] = rows
-      if (first === undefined) return
-      let { end } = first
-      for (let i = 1; i <= rows.length; i += 1) {
-        const row = rows[i]
-        if (row?.bytes === first.bytes && row.start === end) {
-          end = row.end
-          continue
+      let memory: ArrayBufferLike | undefined
+      let [from, to] = [0, 0]
+      for (const { bytes, start, end } of rows) {
+        const at = bytes.byteOffset + start
+        if (bytes.buffer !== memory || at !== to) {
+          if (memory !== undefined) yield new Uint8Array(memory, from, to - from)
+          memory = bytes.buffer
+          from = at
         }
-        yield first.bytes.subarray(first.start, end)
-        if (row === undefined) return
-        first = row
-        end = row.end
+        to = bytes.byteOffset + end
       }
+      if (memory !== undefined) yield new Uint8Array(memory, from, to - from)
     },
   }
 }

@@ -1,5 +1,6 @@
 import type { Frame, Json, JsonObject, Occurrence, ParsedStack } from '../occurrence.ts'
 import { createMemory } from './remember.ts'
+import { callsStart, sampleOf } from './stack.ts'
 import { createSecretNames, type NameKind } from './secretNames.ts'
 import { SCRUBBED } from './secretPairs.ts'
 import { card } from './secretShapes.ts'
@@ -14,6 +15,7 @@ interface ScrubOptions {
 const DEPTH_MAX = 32
 /** Shorter texts are read faster than remembered. */
 const REMEMBERED_CHARS_MIN = 256
+const CLEAN_FRAMES = { countMax: 4096, bytesMax: 8 * 1024 * 1024 } as const
 const CLEAN_TEXTS = { countMax: 4096, bytesMax: 8 * 1024 * 1024 } as const
 
 /**
@@ -28,6 +30,7 @@ const CLEAN_TEXTS = { countMax: 4096, bytesMax: 8 * 1024 * 1024 } as const
 export function scrub(options: ScrubOptions = {}): (occurrence: Occurrence) => Occurrence {
   const names = createSecretNames(options.names ?? [])
   const clean = createMemory<true>(CLEAN_TEXTS)
+  const cleanFrames = createMemory<readonly Frame[]>(CLEAN_FRAMES)
 
   const ofText = (text: string): string => {
     if (text.length < REMEMBERED_CHARS_MIN) return scrubText(text, names)
@@ -36,13 +39,35 @@ export function scrub(options: ScrubOptions = {}): (occurrence: Occurrence) => O
     if (scrubbed === text) clean.keep(text, true, text.length * 2 + 256)
     return scrubbed
   }
+  /** The message above the calls is new each time, the calls are not. */
+  const ofStackText = (text: string): string => {
+    const start = callsStart(text)
+    if (start === 0) return ofText(text)
+    const [head, calls] = [text.slice(0, start), text.slice(start)]
+    const [cleanHead, cleanCalls] = [scrubText(head, names), ofText(calls)]
+    return cleanHead === head && cleanCalls === calls ? text : cleanHead + cleanCalls
+  }
+  const ofFrames = (frames: readonly Frame[]): readonly Frame[] => {
+    if (frames.length === 0) return frames
+    const key = sampleOf(frames)
+    const known = cleanFrames.find(key)
+    if (known !== undefined && haveSameTexts(known, frames)) return frames
+    const scrubbed = mapped(frames, (frame) => scrubFrame(frame, names))
+    if (scrubbed === frames) cleanFrames.keep(key, frames, frames.length * 600 + 256)
+    return scrubbed
+  }
   const ofValue = (value: Json): Json => scrubJson(value, names, 0)
 
   return (occurrence) => {
     const code = scrubText(occurrence.code, names)
     const message = scrubText(occurrence.message, names)
-    const stackTrace = ofText(occurrence.stackTrace)
-    const parsedStack = scrubStack(occurrence.parsedStack, names, ofText)
+    const stackTrace = ofStackText(occurrence.stackTrace)
+    const parsedStack = scrubStack(
+      occurrence.parsedStack,
+      // Clients send the same text twice: it is looked at once.
+      (raw) => (raw === occurrence.stackTrace ? stackTrace : ofStackText(raw)),
+      ofFrames,
+    )
     const metadata = scrubObject(occurrence.metadata, names, 0)
     const tags = scrubTags(occurrence.tags, names)
     const fingerprint = mapped(occurrence.fingerprint, (part) => scrubText(part, names))
@@ -96,13 +121,30 @@ function withMarks(occurrence: Occurrence, changed: Changed): Occurrence {
 
 function scrubStack(
   stack: ParsedStack | undefined,
-  names: (name: string) => NameKind,
-  ofText: (text: string) => string,
+  ofRaw: (text: string) => string,
+  ofFrames: (frames: readonly Frame[]) => readonly Frame[],
 ): ParsedStack | undefined {
   if (stack === undefined) return undefined
-  const raw = ofText(stack.raw)
-  const frames = mapped(stack.frames, (frame) => scrubFrame(frame, names))
+  const raw = ofRaw(stack.raw)
+  const frames = ofFrames(stack.frames)
   return raw === stack.raw && frames === stack.frames ? stack : { ...stack, raw, frames }
+}
+
+/** Whether all that {@link scrubFrame} looks at is equal. */
+function haveSameTexts(some: readonly Frame[], others: readonly Frame[]): boolean {
+  if (some.length !== others.length) return false
+  return some.every((frame, at) => {
+    const other = others[at]
+    return (
+      other !== undefined &&
+      frame.raw === other.raw &&
+      frame.functionName === other.functionName &&
+      frame.fileName === other.fileName &&
+      frame.originalFileName === other.originalFileName &&
+      frame.originalFunctionName === other.originalFunctionName &&
+      frame.contextLine === other.contextLine
+    )
+  })
 }
 
 function scrubFrame(frame: Frame, names: (name: string) => NameKind): Frame {

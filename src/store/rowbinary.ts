@@ -39,12 +39,28 @@ export function writtenBytes(): number {
   return at
 }
 
+// Small texts share an allocation: there are thousands of them a second, and neighbours can be sent
+// as one piece. It is let go when the last of them is.
+const SLAB_BYTES = 1024 * 1024
+let slab = new Uint8Array(0)
+let slabAt = 0
+
 /** What was written since {@link beginWriting}, as the caller's own bytes. */
 export function written(): Uint8Array {
-  if (scratch.length <= SCRATCH_KEPT_BYTES_MAX) return scratch.slice(0, at)
-  const bytes = scratch.slice(0, at)
-  scratch = new Uint8Array(0) // A rare giant must not hold its memory for ever.
+  const bytes = at > SLAB_BYTES / 2 ? new Uint8Array(at) : fromSlab(at)
+  bytes.set(scratch.subarray(0, at))
+  // A rare giant must not hold its memory for ever.
+  if (scratch.length > SCRATCH_KEPT_BYTES_MAX) scratch = new Uint8Array(0)
   return bytes
+}
+
+function fromSlab(length: number): Uint8Array {
+  if (slabAt + length > slab.length) {
+    slab = new Uint8Array(SLAB_BYTES)
+    slabAt = 0
+  }
+  slabAt += length
+  return slab.subarray(slabAt - length, slabAt)
 }
 
 function reserve(count: number): void {
