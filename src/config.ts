@@ -8,8 +8,11 @@ const port = z.coerce.number().int().min(0).max(65_535)
 /** The key that exists in development mode only. */
 export const DEVELOPMENT_KEY = 'ei_test_key_12345'
 
+/** Shorter ones could be guessed; development mode takes any, such as those of an example. */
+const KEY_CHARS_MIN = 16
+
 const KeySetting = z.object({
-  key: z.string().regex(/^\w{16,200}$/, 'must be 16 to 200 letters, digits or underscores'),
+  key: z.string().regex(/^[\w-]{8,200}$/, 'must be 8 to 200 letters, digits, _ or -'),
   scopes: z
     .array(z.enum(['ingest', 'read', 'sourcemaps', 'admin']))
     .min(1)
@@ -109,7 +112,7 @@ export const Environment = z.object({
   DELIVERY_ROWS_MAX: count.max(1_000_000).default(20_000).describe('Most rows in one insert.'),
   DELIVERY_BYTES_MAX: bytes
     .min(64 * 1024)
-    .default(32 * 1024 * 1024)
+    .default(24 * 1024 * 1024)
     .describe('Most bytes in one insert.'),
   DELIVERY_AGE_MS_MAX: milliseconds
     .default(1_000)
@@ -207,6 +210,9 @@ function crossFieldProblems(e: z.infer<typeof Environment>, production: boolean)
   const keys = e.APPS.flatMap((app) => app.keys.map(({ key }) => key))
   if (production && keys.includes(DEVELOPMENT_KEY)) {
     problems.push(`APPS: the development key is public knowledge; make a key of your own.`)
+  }
+  if (production && keys.some((key) => key.length < KEY_CHARS_MIN)) {
+    problems.push(`APPS: a key must have at least ${KEY_CHARS_MIN} characters.`)
   }
   if (new Set(keys).size !== keys.length) problems.push('APPS: the same key stands twice.')
   if (new Set(e.APPS.map(({ id }) => id)).size !== e.APPS.length) {

@@ -55,6 +55,7 @@ interface Sealed {
 }
 
 const BACKOFF_MS_MAX = 5_000
+const EMPTY_MS = 10
 
 /** See {@link Drain}. */
 export function createDrain(deps: DrainDeps): Drain {
@@ -69,8 +70,10 @@ export function createDrain(deps: DrainDeps): Drain {
   let settling: { readonly ordinal: number; readonly resolve: () => void }[] = []
 
   async function run(open: readonly Seal[], stop: DrainStop): Promise<void> {
-    source.seek(frontier)
+    // After a failure: what is still on its way must not move the frontier behind our back.
+    await Promise.allSettled(underWay)
     underWay = []
+    source.seek(frontier)
     const onAbort = () => wake()
     stop.finish.addEventListener('abort', onAbort)
     stop.now.addEventListener('abort', onAbort)
@@ -82,6 +85,8 @@ export function createDrain(deps: DrainDeps): Drain {
       lastWindowMs = delivery.nowMs()
       const window = await source.take()
       if (window.rows > 0) await begin(window, stop)
+      // No memory until a window is delivered.
+      else await (underWay[0] ?? pause(EMPTY_MS, stop.now))
     }
     await Promise.all(underWay)
   }

@@ -1,10 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Delivery } from '../../pipeline/delivery.ts'
-import type { Parcel } from '../../pipeline/spool.ts'
+import type { Batch, Parcel } from '../../pipeline/spool.ts'
 import type { Damage } from './damage.ts'
 import type { Disk } from './disk.ts'
 import { SEGMENT_HEADER_BYTES } from './frame.ts'
 import { openSegment, type Segment } from './recover.ts'
+import { createRing } from './ring.ts'
 import type { Frontier } from './seals.ts'
 import { readFrames, type Position } from './segment.ts'
 import type { Written } from './writer.ts'
@@ -15,7 +16,8 @@ export interface Window {
   readonly to: Frontier
   readonly parcels: readonly Parcel[]
   readonly rows: number
-  readonly bytes: number
+  /** How far the ring is taken by it. */
+  readonly mark: number
 }
 
 interface SourceDeps {
@@ -24,7 +26,7 @@ interface SourceDeps {
   readonly damage: Damage
   readonly rowsMax: number
   readonly bytesMax: number
-  /** Bytes of rows kept in memory from receipt to delivery; the rest is read back. */
+  /** Memory for rows from receipt, or from reading, to delivery. */
   readonly memoryBytesMax: number
   /** Readable segments, oldest first; the writer's current one is the last. */
   readonly segments: () => readonly Segment[]
@@ -34,31 +36,51 @@ interface SourceDeps {
 export interface Source {
   /** Frames that became durable just now, in order. */
   readonly offer: (frames: readonly Written[]) => void
+  /** Goes to a place; what was handed out before must not be used any more. */
   readonly seek: (to: Frontier) => void
   readonly cursor: () => Frontier
-  /** What stands between the cursor and `until` or the end, but no more than a window may hold. */
+  /**
+   * What stands between the cursor and `until` or the end, but no more than a window may hold. No
+   * rows when there are none, or when there is no memory until a window is released.
+   */
   readonly take: (until?: Position) => Promise<Window>
-  /** The window is delivered: its memory is free. */
+  /** The window is delivered, and so are all before it: their memory is free. */
   readonly release: (window: Window) => void
 }
 
+/** Puts a parcel into a window: what it is, where the next one begins, how far the ring is taken. */
+type Add = (parcel: Parcel, next: Frontier, mark: number) => void
+
 /** One slice of work before others get a turn. */
 const SLICE_MS = 4
+/** Frames beyond this share of the ring get memory of their own: rare giants. */
+const RING_SHARE_MAX = 1 / 4
 
 /** See {@link Source}. */
 export function createSource(deps: SourceDeps): Source {
   const { delivery } = deps
-  /** Frames still in memory, in order. Others may stand before, between and behind them, on disk. */
-  const queue: Written[] = []
-  let memoryBytes = 0
+  const ring = createRing(deps.memoryBytesMax)
+  /** The frames right behind the cursor, as far as they are in memory, and how far the ring is taken by each. */
+  let queue: { readonly frame: Written; readonly mark: number }[] = []
   let cursor: Frontier = { segment: 0, offset: 0, ordinal: 0 }
+
+  /** The batch in memory that is ours; undefined when there is no room now and it can wait. */
+  function kept(batch: Batch, mayWait: boolean): Batch | undefined {
+    const isGiant = batch.bytes.length > deps.memoryBytesMax * RING_SHARE_MAX
+    const bytes = isGiant ? undefined : ring.keep(batch.bytes)
+    if (bytes === undefined && mayWait && !isGiant) return undefined
+    return { ...batch, bytes: bytes ?? new Uint8Array(batch.bytes) }
+  }
 
   function offer(frames: readonly Written[]): void {
     for (const frame of frames) {
-      const bytes = frame.parcel.batch.bytes.length
-      if (memoryBytes + bytes > deps.memoryBytesMax) continue // It is on disk: read back when its turn comes.
-      memoryBytes += bytes
-      queue.push(frame)
+      const last = queue.at(-1)
+      // Only without a gap: what is skipped once is read from disk, and all behind it until that has caught up.
+      if (!samePlace(frame, last === undefined ? cursor : endOf(last.frame))) return
+      const batch = kept(frame.parcel.batch, true)
+      if (batch === undefined) return
+      const parcel = { batch, rows: frame.parcel.rows }
+      queue.push({ frame: { ...frame, parcel }, mark: ring.mark() })
     }
   }
 
@@ -67,27 +89,20 @@ export function createSource(deps: SourceDeps): Source {
     const parcels: Parcel[] = []
     let [rows, bytes] = [0, 0]
     const full = () => until === undefined && (rows >= deps.rowsMax || bytes >= deps.bytesMax)
-    const add = (one: Parcel, next: Frontier) => {
+    let mark = 0
+    const add: Add = (one, next, ringMark) => {
+      mark = ringMark
       parcels.push(one)
       rows += one.rows.length
       bytes += one.batch.bytes.length
       cursor = next
     }
-    let sliceEnd = performance.now() + SLICE_MS
     while (!full() && !isReached(until)) {
-      const head = queue[0]
-      if (head !== undefined && samePlace(head, cursor)) {
-        queue.shift()
-        add(head.parcel, endOf(head))
-      } else if (!(await readBack(head ?? until, add, full))) {
-        break
-      }
-      if (performance.now() > sliceEnd) {
-        await nextTurn()
-        sliceEnd = performance.now() + SLICE_MS
-      }
+      const head = queue.shift()
+      if (head !== undefined) add(head.frame.parcel, endOf(head.frame), head.mark)
+      else if (!(await readBack(until, add, full))) break
     }
-    return { from, to: cursor, parcels, rows, bytes }
+    return { from, to: cursor, parcels, rows, mark }
   }
 
   function isReached(until: Position | undefined): boolean {
@@ -96,10 +111,10 @@ export function createSource(deps: SourceDeps): Source {
     return cursor.offset >= until.offset
   }
 
-  /** Reads from disk up to `stop`, the end of the segment or a full window. False at the end of all. */
+  /** Reads from disk up to `stop`, the end of the segment or a full window. False when it can go no further. */
   async function readBack(
     stop: Position | undefined,
-    add: (parcel: Parcel, next: Frontier) => void,
+    add: Add,
     full: () => boolean,
   ): Promise<boolean> {
     const segment = deps.segments().find(({ number }) => number >= cursor.segment)
@@ -111,8 +126,8 @@ export function createSource(deps: SourceDeps): Source {
     }
     const limit = stop?.segment === number ? stop.offset : segment.bytes
     if (cursor.offset < limit) {
-      await readStretch(number, limit, add, full)
-      return true
+      // A sealed window has to be whole, whatever memory it takes.
+      return readStretch({ number, limit, mayWait: stop === undefined }, add, full)
     }
     if (stop?.segment === number) return true
     const next = deps.segments().find((other) => other.number > number)
@@ -122,12 +137,12 @@ export function createSource(deps: SourceDeps): Source {
     return true
   }
 
+  /** False when the memory is full. */
   async function readStretch(
-    number: number,
-    limit: number,
-    add: (parcel: Parcel, next: Frontier) => void,
+    { number, limit, mayWait }: { number: number; limit: number; mayWait: boolean },
+    add: Add,
     full: () => boolean,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const file = await openSegment(deps.disk, number)
     try {
       let sliceEnd = performance.now() + SLICE_MS
@@ -138,21 +153,20 @@ export function createSource(deps: SourceDeps): Source {
           continue
         }
         await expectOrdinal(part.ordinal)
-        memoryBytes += part.batch.bytes.length
+        const batch = kept(part.batch, mayWait)
+        if (batch === undefined) return false
         add(
-          { batch: part.batch, rows: delivery.identify(part.batch) },
-          {
-            segment: number,
-            offset: part.end,
-            ordinal: part.ordinal + part.batch.ends.length,
-          },
+          { batch, rows: delivery.identify(batch) },
+          { segment: number, offset: part.end, ordinal: part.ordinal + batch.ends.length },
+          ring.mark(),
         )
-        if (full()) return
+        if (full()) return true
         if (performance.now() > sliceEnd) {
           await nextTurn()
           sliceEnd = performance.now() + SLICE_MS
         }
       }
+      return true
     } finally {
       await file.close()
     }
@@ -168,13 +182,12 @@ export function createSource(deps: SourceDeps): Source {
   return {
     offer,
     take,
-    seek: (to) => {
+    seek(to) {
       cursor = to
+      queue = []
     },
     cursor: () => cursor,
-    release: ({ bytes }) => {
-      memoryBytes -= bytes
-    },
+    release: ({ mark }) => ring.freeUpTo(mark),
   }
 }
 
