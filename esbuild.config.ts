@@ -72,9 +72,9 @@ else await Promise.all(builds.map((build) => build.dispose()))
 
 /** Chunks are named by their content, so those of older builds would stay. */
 async function removeAllBut(made: ReadonlySet<string>): Promise<void> {
-  for (const name of await readdir('dist')) {
-    const path = join('dist', name)
-    if (!made.has(path)) await rm(path, { recursive: true })
+  for (const entry of await readdir('dist', { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name)
+    if (entry.isFile() && !made.has(path)) await rm(path)
   }
 }
 
