@@ -118,23 +118,86 @@ tolerations:
 {{- ternary .Values.appsExistingSecret.key "apps.json" (ne .Values.appsExistingSecret.name "") }}
 {{- end }}
 
-{{/* CLICKHOUSE_PASSWORD out of the Secret of `login`; takes (dict "root" . "login" login "made" "name of the chart's Secret"). */}}
-{{- define "error-ingestor.passwordEnv" -}}
-{{- if or .login.existingSecret.name .login.password }}
-- name: CLICKHOUSE_PASSWORD
-  valueFrom:
-    secretKeyRef:
-      {{- if .login.existingSecret.name }}
-      name: {{ tpl .login.existingSecret.name .root }}
-      key: {{ .login.existingSecret.key }}
-      {{- else }}
-      name: {{ .made }}
-      key: password
-      {{- end }}
+{{/* Yes where an operator makes ClickHouse. */}}
+{{- define "error-ingestor.managed" -}}
+{{- if has .Values.clickhouse.mode (list "altinity" "operator") }}yes{{ end }}
+{{- end }}
+
+{{/* Yes where the chart keeps the passwords of ClickHouse's users itself. */}}
+{{- define "error-ingestor.managedPasswords" -}}
+{{- $own := false }}
+{{- range .Values.clickhouse.managed.users }}{{ if not .existingSecret.name }}{{ $own = true }}{{ end }}{{ end }}
+{{- if and $own (include "error-ingestor.managed" .) }}yes{{ end }}
+{{- end }}
+
+{{/* Where ClickHouse is asked over HTTP. */}}
+{{- define "error-ingestor.clickhouseUrl" -}}
+{{- if include "error-ingestor.embedded" . }}embedded
+{{- else if include "error-ingestor.managed" . }}http://{{ include "error-ingestor.fullname" . }}-clickhouse:8123
+{{- else }}{{ tpl .Values.clickhouse.external.url . }}
 {{- end }}
 {{- end }}
 
-{{/* The login of the schema Job, as YAML: its own, or the server's. */}}
+{{- define "error-ingestor.clickhousePort" -}}
+{{- $url := include "error-ingestor.clickhouseUrl" . | urlParse }}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) }}
+{{- end }}
+
+{{/* A user that an operator makes, as YAML: `user`, and `secret` and `key` with its password. Takes (dict "root" . "role" "writer"). */}}
+{{- define "error-ingestor.managedLogin" -}}
+{{- $user := get .root.Values.clickhouse.managed.users .role }}
+user: {{ $user.name }}
+{{- if $user.existingSecret.name }}
+secret: {{ tpl $user.existingSecret.name .root }}
+key: {{ $user.existingSecret.key }}
+{{- else }}
+secret: {{ include "error-ingestor.fullname" .root }}-clickhouse-users
+key: {{ .role }}
+{{- end }}
+{{- end }}
+
+{{/* A user of an external ClickHouse in the same words; takes (dict "root" . "login" login "made" "the chart's Secret"). */}}
+{{- define "error-ingestor.externalLogin" -}}
+user: {{ .login.user }}
+{{- if .login.existingSecret.name }}
+secret: {{ tpl .login.existingSecret.name .root }}
+key: {{ .login.existingSecret.key }}
+{{- else if .login.password }}
+secret: {{ .made }}
+key: password
+{{- end }}
+{{- end }}
+
+{{/* The server's login, as YAML. */}}
+{{- define "error-ingestor.serverLogin" -}}
+{{- if include "error-ingestor.managed" . }}
+{{- include "error-ingestor.managedLogin" (dict "root" . "role" "writer") }}
+{{- else }}
+{{- include "error-ingestor.externalLogin" (dict "root" . "login" .Values.clickhouse.external "made" (printf "%s-clickhouse" (include "error-ingestor.fullname" .))) }}
+{{- end }}
+{{- end }}
+
+{{/* The schema Job's login, as YAML; takes (dict "root" . "made" "the Secret that the Job brings along"). */}}
+{{- define "error-ingestor.schemaLogin" -}}
+{{- if include "error-ingestor.managed" .root }}
+{{- include "error-ingestor.managedLogin" (dict "root" .root "role" "migrator") }}
+{{- else }}
+{{- include "error-ingestor.externalLogin" (dict "root" .root "login" (include "error-ingestor.migrator" .root | fromYaml) "made" .made) }}
+{{- end }}
+{{- end }}
+
+{{/* CLICKHOUSE_PASSWORD of a login. */}}
+{{- define "error-ingestor.passwordEnv" -}}
+{{- if .secret }}
+- name: CLICKHOUSE_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ .secret }}
+      key: {{ .key }}
+{{- end }}
+{{- end }}
+
+{{/* Who makes the tables of an external ClickHouse: a user of its own, or the server's. */}}
 {{- define "error-ingestor.migrator" -}}
 {{- $external := .Values.clickhouse.external }}
 {{- ternary $external.migrator (pick $external "user" "password" "existingSecret") (ne $external.migrator.user "") | toYaml }}
@@ -164,7 +227,7 @@ http://{{ include "error-ingestor.fullname" . }}.{{ .Release.Namespace }}.svc:{{
 {{- define "error-ingestor.schemaPod" -}}
 {{- $secret := .secret }}
 {{- with .root }}
-{{- $login := include "error-ingestor.migrator" . | fromYaml -}}
+{{- $login := include "error-ingestor.schemaLogin" (dict "root" . "made" $secret) | fromYaml -}}
 restartPolicy: OnFailure
 {{- include "error-ingestor.pod" . | trim | nindent 0 }}
 initContainers:
@@ -179,7 +242,7 @@ initContainers:
       {{- toYaml .Values.securityContext | nindent 6 }}
     env:
       - name: CLICKHOUSE_HOST
-        value: {{ tpl .Values.clickhouse.external.url . | quote }}
+        value: {{ include "error-ingestor.clickhouseUrl" . | quote }}
       {{- with .Values.extraEnv }}
       {{- tpl (toYaml .) $.root | nindent 6 }}
       {{- end }}
@@ -198,12 +261,12 @@ containers:
       {{- toYaml .Values.securityContext | nindent 6 }}
     env:
       - name: CLICKHOUSE_HOST
-        value: {{ tpl .Values.clickhouse.external.url . | quote }}
+        value: {{ include "error-ingestor.clickhouseUrl" . | quote }}
       - name: CLICKHOUSE_DATABASE
         value: {{ .Values.clickhouse.database | quote }}
       - name: CLICKHOUSE_USER
         value: {{ $login.user | quote }}
-      {{- with include "error-ingestor.passwordEnv" (dict "root" . "login" $login "made" $secret) | trim }}{{ . | nindent 6 }}{{ end }}
+      {{- with include "error-ingestor.passwordEnv" $login | trim }}{{ . | nindent 6 }}{{ end }}
       {{- with .Values.config.RETENTION_DAYS }}
       - name: RETENTION_DAYS
         value: {{ int64 . | quote }}
@@ -226,4 +289,74 @@ volumes:
   {{- tpl (toYaml .) $.root | nindent 2 }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* Name of the operator's resource: pods and labels made of it have at most 63 characters. */}}
+{{- define "error-ingestor.clickhouseName" -}}
+{{- include "error-ingestor.fullname" . | trunc 34 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Labels of ClickHouse's pods, as the operator sets them. */}}
+{{- define "error-ingestor.clickhousePodLabels" -}}
+{{- if eq .Values.clickhouse.mode "altinity" -}}
+clickhouse.altinity.com/chi: {{ include "error-ingestor.clickhouseName" . }}
+{{- else -}}
+app: {{ include "error-ingestor.clickhouseName" . }}-clickhouse
+clickhouse.com/role: clickhouse-server
+{{- end }}
+{{- end }}
+
+{{/* Labels of Keeper's pods, as the operator sets them. */}}
+{{- define "error-ingestor.keeperPodLabels" -}}
+{{- if eq .Values.clickhouse.mode "altinity" -}}
+clickhouse-keeper.altinity.com/chk: {{ include "error-ingestor.clickhouseName" . }}
+{{- else -}}
+app: {{ include "error-ingestor.clickhouseName" . }}-keeper
+clickhouse.com/role: clickhouse-keeper
+{{- end }}
+{{- end }}
+
+{{/* Yes where Keeper runs beside ClickHouse. */}}
+{{- define "error-ingestor.keeper" -}}
+{{- if or (eq .Values.clickhouse.mode "operator") (and (eq .Values.clickhouse.mode "altinity") (gt (int .Values.clickhouse.managed.replicas) 1)) }}yes{{ end }}
+{{- end }}
+
+{{/* Grants of the role of a user: exactly what it does. Removing source maps is the server's only deletion. */}}
+{{- define "error-ingestor.grants" -}}
+{{- $database := .root.Values.clickhouse.database }}
+{{- if eq .role "writer" }}
+- GRANT SELECT, INSERT ON {{ $database }}.*
+- GRANT ALTER UPDATE, ALTER DELETE ON {{ $database }}.source_maps
+{{- else if eq .role "reader" }}
+- GRANT SELECT ON {{ $database }}.*
+{{- else }}
+- GRANT ALL ON {{ $database }}.*
+{{- end }}
+{{- end }}
+
+{{- define "error-ingestor.clickhousePullSecrets" -}}
+{{- range concat .Values.global.imagePullSecrets .Values.clickhouse.managed.image.pullSecrets | uniq }}
+- name: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* Image of ClickHouse or Keeper, behind the global registry: `repository` and `tag`. */}}
+{{- define "error-ingestor.clickhouseRepository" -}}
+{{- with .root.Values.global.imageRegistry }}{{ trimSuffix "/" . }}/{{ end }}{{ .image.repository }}
+{{- end }}
+
+{{/* Environment of a process that delivers: the server, and what drains a claim. */}}
+{{- define "error-ingestor.deliveryEnv" -}}
+- name: PORT
+  value: '3000'
+- name: DATA_DIR
+  value: /data
+{{- with include "error-ingestor.passwordEnv" (include "error-ingestor.serverLogin" . | fromYaml) | trim }}
+{{ . }}
+{{- end }}
+{{- end }}
+
+{{/* Regular expression of the names of the server's pods. */}}
+{{- define "error-ingestor.podPattern" -}}
+{{ include "error-ingestor.fullname" . }}-[0-9]+
 {{- end }}
