@@ -28,6 +28,7 @@ import { knownIds, recordDoubles, storedIds } from './store/known.ts'
 import { SCHEMA_VERSION } from './store/migrate.ts'
 import { createStore } from './store/queries.ts'
 import { isContentRefusal } from './store/refused.ts'
+import { giveBack } from './store/rowbinary.ts'
 import { blockTarget, decodeRow, encodeRows, identify } from './store/rows.ts'
 import { VERSION } from './version.ts'
 
@@ -67,6 +68,7 @@ export async function createApp(
     symbolicate,
     group: groupWith(telemetry.bug),
     encode: encodeRows,
+    giveBack,
     append: spool.append,
     retentionMs: config.retentionDays * DAY_MS,
     outcome: telemetry.outcome,

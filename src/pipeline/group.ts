@@ -14,7 +14,7 @@ const FRAMES_MAX = 50
 const COMPONENTS_MAX = 64
 const COMPONENT_CHARS_MAX = 300
 const DEFAULT_PART = /^\{\{\s{0,8}default\s{0,8}\}\}$/
-const REMEMBERED = { countMax: 8192, bytesMax: 16 * 1024 * 1024 } as const
+const REMEMBERED = { countMax: 8192, bytesMax: 8 * 1024 * 1024 } as const
 
 interface Known {
   readonly code: string

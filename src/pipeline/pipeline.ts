@@ -11,7 +11,9 @@ interface PipelineDeps {
     occurrences: readonly Occurrence[],
     group: (occurrence: Occurrence) => Grouping,
   ) => Batch
-  /** Resolves once the rows are durable. */
+  /** The bytes of an encoded batch may be used again: the spool keeps its own. */
+  readonly giveBack: (bytes: Uint8Array) => void
+  /** Resolves once the rows are durable; nobody reads the parcel's bytes after that. */
   readonly append: (parcel: Parcel) => Promise<void>
   readonly retentionMs: number
   readonly outcome: (protocol: string, outcome: Outcome, count: number) => void
@@ -46,7 +48,11 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
         const clean = kept.map((occurrence) => deps.symbolicate(deps.scrub(occurrence)))
         const batch = deps.encode(clean, deps.group)
         deps.stage('stages', deps.nowMs() - startedAtMs, kept.length)
-        await deps.append({ batch, rows: clean.map(rowOf) })
+        try {
+          await deps.append({ batch, rows: clean.map(rowOf) })
+        } finally {
+          deps.giveBack(batch.bytes)
+        }
       }
       deps.stage('spool', deps.nowMs() - startedAtMs, kept.length)
       const expired = occurrences.length - kept.length

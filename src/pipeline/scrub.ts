@@ -15,8 +15,8 @@ interface ScrubOptions {
 const DEPTH_MAX = 32
 /** Shorter texts are read faster than remembered. */
 const REMEMBERED_CHARS_MIN = 256
-const CLEAN_FRAMES = { countMax: 4096, bytesMax: 8 * 1024 * 1024 } as const
-const CLEAN_TEXTS = { countMax: 4096, bytesMax: 8 * 1024 * 1024 } as const
+const CLEAN_FRAMES = { countMax: 4096, bytesMax: 4 * 1024 * 1024 } as const
+const CLEAN_TEXTS = { countMax: 4096, bytesMax: 4 * 1024 * 1024 } as const
 
 /**
  * A stage that replaces secrets by `[scrubbed]` before anything touches a disk: whole values under

@@ -45,7 +45,8 @@ export interface SpoolStatus {
 /** Keeps accepted occurrences until they are delivered. */
 export interface Spool {
   /**
-   * Resolves once the rows would survive a crash of this process and a power cut.
+   * Resolves once the rows would survive a crash of this process and a power cut. After that, or
+   * after a rejection, the parcel's bytes are the caller's again.
    * @throws Refusal `overloaded` when they cannot be kept now.
    */
   readonly append: (parcel: Parcel) => Promise<void>

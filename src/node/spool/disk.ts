@@ -7,8 +7,8 @@ import { join } from 'node:path'
 export interface DiskFile {
   /** Writes all of it at `at`; for a durable file it resolves when the bytes are on the medium. */
   readonly write: (pieces: readonly Uint8Array[], at: number) => Promise<void>
-  /** At most `length` bytes from `at`; fewer at the end of the file. */
-  readonly read: (at: number, length: number) => Promise<Buffer>
+  /** At most `length` bytes from `at`; fewer at the end of the file. Into `memory` where it fits there. */
+  readonly read: (at: number, length: number, memory?: Buffer) => Promise<Buffer>
   readonly truncate: (length: number) => Promise<void>
   readonly sync: () => Promise<void>
   readonly size: () => Promise<number>
@@ -101,8 +101,9 @@ function fileOf(handle: FileHandle): DiskFile {
         done += bytesWritten
       }
     },
-    async read(at, length) {
-      const buffer = Buffer.allocUnsafe(length)
+    async read(at, length, memory) {
+      const buffer =
+        memory === undefined || memory.length < length ? Buffer.allocUnsafe(length) : memory
       let filled = 0
       while (filled < length) {
         const { bytesRead } = await handle.read(buffer, filled, length - filled, at + filled)

@@ -40,26 +40,30 @@ export function segmentNumber(name: string): number | undefined {
   return digits === undefined ? undefined : Number(digits)
 }
 
-/** Reads the frames of a segment from `from` up to `to`. Never skips a byte without saying so. */
+/**
+ * Reads the frames of a segment from `from` up to `to`. Never skips a byte without saying so. What is
+ * handed out stands in memory that is used again: it holds until the next one is asked for.
+ */
 export async function* readFrames(
   file: DiskFile,
   segment: number,
   from: number,
   to: number,
 ): AsyncGenerator<ReadFrame | ReadDamage> {
+  const memory = Buffer.allocUnsafe(Math.min(READ_BYTES, Math.max(0, to - from)))
   let at = from
-  let chunk = await file.read(at, Math.min(READ_BYTES, to - at))
+  let chunk = await file.read(at, Math.min(READ_BYTES, to - at), memory)
   let chunkAt = at
   while (at < to) {
     if (at - chunkAt + FRAME_HEADER_BYTES > chunk.length) {
-      chunk = await file.read(at, Math.min(READ_BYTES, to - at))
+      chunk = await file.read(at, Math.min(READ_BYTES, to - at), memory)
       chunkAt = at
     }
     const header = decodeFrameHeader(chunk, at - chunkAt, segment)
     const end = at + FRAME_HEADER_BYTES + (header?.payloadBytes ?? 0)
     if (header !== undefined && end <= to) {
       if (end - chunkAt > chunk.length) {
-        chunk = await file.read(at, Math.min(Math.max(READ_BYTES, end - at), to - at))
+        chunk = await file.read(at, Math.min(Math.max(READ_BYTES, end - at), to - at), memory)
         chunkAt = at
       }
       const payload = chunk.subarray(at - chunkAt + FRAME_HEADER_BYTES, end - chunkAt)
