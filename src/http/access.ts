@@ -20,7 +20,7 @@ export interface Facts {
 }
 
 /** The canonical line of one request: never a query, a header or content. */
-export interface AccessLine extends Readonly<Facts> {
+export interface AccessLine extends Readonly<Omit<Facts, 'hasHeaders'>> {
   readonly method: string
   readonly path: string
   readonly status: number
@@ -61,9 +61,10 @@ export function withAccess({ fetch, log, nowMs }: AccessDeps): AccessFetch {
     const facts: Facts = { requestId: given !== null && SANE_ID.test(given) ? given : nextId() }
     const runtime = typeof env === 'object' && env !== null ? env : {}
     let response = await fetch(request, { ...runtime, [FACTS]: facts }, context)
-    if (facts.hasHeaders !== true) response = withBaseHeaders(response, facts.requestId)
+    const { hasHeaders, ...told } = facts
+    if (hasHeaders !== true) response = withBaseHeaders(response, facts.requestId)
     log({
-      ...facts,
+      ...told,
       method: request.method,
       path: pathOf(request.url),
       status: response.status,

@@ -1,11 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { constants } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { ClickHouseError } from '@clickhouse/client'
 import { DEVELOPMENT_KEY, readConfig } from '../config.ts'
 import { chooseClickHouse } from './choose.ts'
 import { startServer, type RunningServer } from './server.ts'
 import { letHeapGrow } from './heap.ts'
+import { UsageError } from './spool-io.ts'
 import { migrate, plan } from '../store/migrate.ts'
 import { VERSION } from '../version.ts'
 
@@ -14,22 +17,30 @@ const HELP = `error-ingestor takes the errors of your apps, keeps them safe, and
 Usage: error-ingestor [command]
 
   serve             Run the server (this is what no command means).
-  migrate [--plan]  Bring the schema of ClickHouse up to date; --plan only says what it would do.
+  migrate [--plan] [--wait SECONDS]
+                    Bring the schema of ClickHouse up to date; --plan only says what it would do.
+                    A ClickHouse that does not answer is waited for, 10 seconds if nothing is said.
+  spool status|verify|export|undeliverable
+                    Look at the events that are accepted and not delivered yet: spool --help.
 
   --help            Say this.
   --version         Say the version.
 
 Settings are environment variables (PORT, DATA_DIR, CLICKHOUSE_HOST …), all with defaults that work;
-in development mode a .env file in the current folder is read too.
+in development mode a .env file in the current folder is read too. They are listed in the README.
 `
+const WAIT_SECONDS = 10
+const WAIT_SECONDS_MAX = 86_400
+const TRY_AGAIN_MS = 500
 const USAGE_EXIT_CODE = 2
 const SIGNAL_EXIT_CODE = 128
 
 const COMMANDS = {
   serve: runServer,
   migrate: runMigrations,
-  help: () => process.stdout.write(HELP),
-  version: () => process.stdout.write(`${VERSION}\n`),
+  spool: runSpool,
+  help: () => print(HELP),
+  version: () => print(`${VERSION}\n`),
 } as const
 
 /**
@@ -40,42 +51,60 @@ export async function main(): Promise<void> {
   // Whoever read our output has gone; that is no reason to stop.
   process.stdout.on('error', () => undefined)
   process.stderr.on('error', () => undefined)
-  const asked = readArguments()
-  if (typeof asked === 'string') {
-    process.stderr.write(`${asked}\nerror-ingestor --help lists the commands.\n`)
-    process.exitCode = USAGE_EXIT_CODE
-    return
-  }
+  let command = 'start'
   try {
-    await COMMANDS[asked.command](asked)
+    const asked = readArguments(process.argv.slice(2))
+    command = asked.command
+    const code: unknown = await COMMANDS[asked.command](asked)
+    process.exitCode = typeof code === 'number' ? code : 0
   } catch (error) {
-    process.stderr.write(`error-ingestor cannot ${asked.command}: ${sentenceOf(error)}\n`)
-    process.exitCode = 1
+    process.exitCode = isUsageError(error) ? USAGE_EXIT_CODE : 1
+    const cannot = command === 'spool' ? command : `cannot ${command}`
+    process.stderr.write(
+      isUsageError(error)
+        ? `${error.message}\nerror-ingestor --help lists the commands.\n`
+        : `error-ingestor ${cannot}: ${sentenceOf(error)}\n`,
+    )
   }
 }
 
 interface Asked {
   readonly command: keyof typeof COMMANDS
   readonly planOnly: boolean
+  readonly waitSeconds: number
+  /** Of `spool`, which reads its own. */
+  readonly rest: readonly string[]
 }
 
-/** What was asked for, or what is wrong with it in a sentence. */
-function readArguments(): Asked | string {
+/** @throws UsageError, or parseArgs's own, saying what is wrong with the arguments. */
+function readArguments(args: string[]): Asked {
+  const [first, ...rest] = args
+  if (first === 'spool') return { command: first, planOnly: false, waitSeconds: 0, rest }
   const flag = { type: 'boolean', default: false } as const
-  try {
-    const { values, positionals } = parseArgs({
-      options: { help: flag, version: flag, plan: flag },
-      allowPositionals: true,
-    })
-    const [name = 'serve', ...rest] = positionals
-    const command = values.help ? 'help' : values.version ? 'version' : name
-    if (!isCommand(command)) return `There is no command ${command}.`
-    if (rest.length > 0) return `${command} takes no argument (${rest.join(' ')}).`
-    if (values.plan && command !== 'migrate') return '--plan belongs to migrate.'
-    return { command, planOnly: values.plan }
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error)
+  const { values, positionals } = parseArgs({
+    args,
+    options: { help: flag, version: flag, plan: flag, wait: { type: 'string' } },
+    allowPositionals: true,
+  })
+  const [name = 'serve', ...more] = positionals
+  const command = values.help ? 'help' : values.version ? 'version' : name
+  if (!isCommand(command)) throw new UsageError(`There is no command ${command}.`)
+  if (more.length > 0) throw new UsageError(`${command} takes no argument (${more.join(' ')}).`)
+  const isMigrate = command === 'migrate' || command === 'help'
+  if (values.plan && !isMigrate) throw new UsageError('--plan belongs to migrate.')
+  if (values.wait !== undefined && !isMigrate) throw new UsageError('--wait belongs to migrate.')
+  const waitSeconds = Number(values.wait ?? WAIT_SECONDS)
+  if (!(waitSeconds >= 0 && waitSeconds <= WAIT_SECONDS_MAX) || values.wait === '') {
+    throw new UsageError(`--wait takes seconds, 0 to ${WAIT_SECONDS_MAX}.`)
   }
+  return { command, planOnly: values.plan, waitSeconds, rest: [] }
+}
+
+/** Not understood, as opposed to failed. */
+function isUsageError(error: unknown): error is Error {
+  if (!(error instanceof Error)) return false
+  const code = 'code' in error ? String(error.code) : ''
+  return error instanceof UsageError || code.startsWith('ERR_PARSE_ARGS')
 }
 
 function isCommand(name: string): name is keyof typeof COMMANDS {
@@ -122,6 +151,24 @@ async function aborted(signal: AbortSignal): Promise<void> {
   })
 }
 
+function print(text: string): void {
+  process.stdout.write(text)
+}
+
+/** Loaded only when asked for: the server has no use for it. */
+async function runSpool({ rest }: Asked): Promise<number> {
+  const { spoolCommand } = await import('./spool-cli.ts')
+  return spoolCommand(rest, {
+    out: (text) =>
+      new Promise((resolve) => {
+        // Called for a reader that has gone, too.
+        process.stdout.write(text, (error) => resolve(error === null || error === undefined))
+      }),
+    err: (text) => process.stderr.write(text),
+    dataDir: () => readConfig(readEnvironment()).dataDir,
+  })
+}
+
 /** What a person needs who has just started this: where, which, the key, and something to paste. */
 function welcome({ url, clickhouse }: RunningServer): string {
   // Made now: it shows among the latest on the page, and pasting it twice still stores it once.
@@ -148,25 +195,52 @@ curl -X POST ${url}/api/v1/ingest -H 'Content-Type: application/json' -H 'X-API-
 `
 }
 
-async function runMigrations({ planOnly }: Asked): Promise<void> {
+async function runMigrations({ planOnly, waitSeconds }: Asked): Promise<void> {
   const config = readConfig(readEnvironment())
-  const say = (sentence: string) => process.stdout.write(`${sentence}\n`)
+  const say = (sentence: string) => print(`${sentence}\n`)
   const chosen = await chooseClickHouse(config, { say: (_level, text) => say(text) })
+  const { retentionDays } = config
+  const options = { database: config.clickhouse.database, retentionDays }
   try {
-    const { retentionDays } = config
-    const options = { database: config.clickhouse.database, retentionDays }
-    if (planOnly) {
-      const { steps } = await plan(chosen.clickhouse, options)
-      for (const { title } of steps) say(title)
-      if (steps.length === 0) say('There is nothing to do.')
-      return
-    }
-    const { from, to } = await migrate(chosen.clickhouse, { ...options, say })
-    say(`The schema is at version ${to}${from === to ? ', as it was' : ''} (${chosen.where}).`)
+    // Every step may be repeated, so the whole of it is what is tried again.
+    await whileAway(waitSeconds, chosen.where, async () => {
+      if (planOnly) {
+        const { steps } = await plan(chosen.clickhouse, options)
+        for (const { title } of steps) say(title)
+        if (steps.length === 0) say('There is nothing to do.')
+        return
+      }
+      const { from, to } = await migrate(chosen.clickhouse, { ...options, say })
+      say(`The schema is at version ${to}${from === to ? ', as it was' : ''} (${chosen.where}).`)
+    })
   } catch (error) {
     throw new Error(`ClickHouse (${chosen.where}) says: ${sentenceOf(error)}`, { cause: error })
   } finally {
     await chosen.close()
+  }
+}
+
+/** Tries until ClickHouse answers, whatever it says, or the time is over. */
+async function whileAway(
+  waitSeconds: number,
+  where: string,
+  run: () => Promise<void>,
+): Promise<void> {
+  const until = performance.now() + waitSeconds * 1_000
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await run()
+      return
+    } catch (error) {
+      if (error instanceof ClickHouseError || performance.now() >= until) throw error
+      if (tries === 1) {
+        const why = sentenceOf(error)
+        print(
+          `Waiting up to ${waitSeconds} s for ClickHouse (${where}), which does not answer: ${why}\n`,
+        )
+      }
+      await sleep(TRY_AGAIN_MS)
+    }
   }
 }
 

@@ -47,6 +47,10 @@ export async function startServer(
   const logger = await openLogger({ level: config.logLevel, pretty })
   undo.defer(() => logger.flush())
   const telemetry = openTelemetry(logger, VERSION)
+  let isServing = false
+  undo.defer(() => {
+    if (isServing) telemetry.say('info', 'stopped')
+  })
   const chosen = await chooseClickHouse(config, { say: telemetry.say, signal })
   undo.defer(chosen.close)
   undo.defer(await migrated(config, chosen, telemetry))
@@ -78,12 +82,21 @@ export async function startServer(
   signal?.throwIfAborted()
 
   telemetry.say('info', 'listening', { url: listening.url, clickhouse: chosen.where })
+  isServing = true
   const running = undo.move()
   return {
     url: listening.url,
     config,
     clickhouse: chosen.where,
-    stop: () => running.disposeAsync(),
+    stop() {
+      if (!running.disposed) {
+        const { graceMs } = http
+        telemetry.say('info', 'stopping: open requests end and what is accepted is delivered', {
+          graceMs,
+        })
+      }
+      return running.disposeAsync()
+    },
   }
 }
 

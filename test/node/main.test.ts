@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { connect } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -91,7 +91,8 @@ describe('the command', () => {
     expect((await run(cwd, ['--version']).done()).output).toMatch(/^\d+\.\d+\.\d+\n$/)
     const help = await run(cwd, ['--help']).done()
     expect(help).toMatchObject({ code: 0, errors: '' })
-    expect(help.output).toContain('migrate [--plan]')
+    expect(help.output).toContain('migrate [--plan] [--wait SECONDS]')
+    expect(help.output).toContain('spool status|verify|export|undeliverable')
   })
 
   test.each([
@@ -99,12 +100,32 @@ describe('the command', () => {
     [['serve', 'now'], 'serve takes no argument (now).'],
     [['--frobnicate'], "Unknown option '--frobnicate'"],
     [['--plan'], '--plan belongs to migrate.'],
+    [['--wait', '1'], '--wait belongs to migrate.'],
+    [['migrate', '--wait', 'soon'], '--wait takes seconds, 0 to 86400.'],
+    [['spool', 'nix'], 'There is no command spool nix.'],
+    [['spool', 'status', '--frobnicate'], "Unknown option '--frobnicate'"],
     [['constructor'], 'There is no command constructor.'],
   ])('that is not understood (%j) ends with 2 and a hint', async (args, words) => {
     const ended = await run(await folder(), args).done()
     expect(ended).toMatchObject({ code: 2, output: '' })
     expect(ended.errors).toContain(words)
     expect(ended.errors).toContain('--help lists the commands')
+    expect(ended.errors).not.toMatch(/^\s+at /m)
+  })
+
+  test('looks at the spool beside the server that owns it, and stops writing when nobody reads', async () => {
+    const cwd = await folder()
+    expect((await run(cwd, ['spool', 'status']).done()).errors).toBe(
+      `error-ingestor spool: There is no spool in ${join(cwd, 'data/spool')}; DATA_DIR says where it lies.\n`,
+    )
+    const url = await run(cwd, [], { CLICKHOUSE_HOST: 'http://127.0.0.1:1' }).url()
+    expect(await send(url, 3)).toEqual({ success: true, accepted: 3 })
+    const status = await run(cwd, ['spool', 'status', '--json']).done()
+    expect(JSON.parse(status.output)).toMatchObject({ inUse: true, events: 3 })
+    expect((await run(cwd, ['spool', 'verify']).done()).output).toContain('nothing is wrong')
+    expect((await run(cwd, ['spool', 'export']).done()).output.split('\n')).toHaveLength(4)
+    const main = `'${process.execPath}' '${MAIN}'`
+    expect(await sh(`cd '${cwd}' && ${main} spool export | head -c 7`)).toBe('{"id":"')
   })
 
   test('that cannot start says which settings are wrong, without a stack, and ends with 1', async () => {
@@ -250,21 +271,60 @@ describe('the server with a ClickHouse that is up', () => {
 
 test('the server starts while its ClickHouse is away, and accepts', async () => {
   const url = await run(await folder(), [], { CLICKHOUSE_HOST: 'http://127.0.0.1:1' }).url()
+  expect(await send(url, 1)).toEqual({ success: true, accepted: 1 })
+})
+
+/** Sends events to a server, and gives back its answer. */
+async function send(url: string, count: number): Promise<unknown> {
   const event = {
-    ...{ id: randomUUID(), code: 'a', message: 'b', stackTrace: '', appId: 'test-app' },
-    ...{
-      appVersion: '',
-      platform: 'web',
-      platformVersion: '',
-      timestamp: new Date().toISOString(),
-    },
+    ...{ code: 'a', message: 'b', stackTrace: '', appId: 'test-app', appVersion: '' },
+    ...{ platform: 'web', platformVersion: '', timestamp: new Date().toISOString() },
   }
+  const events = Array.from({ length: count }, () => ({ id: randomUUID(), ...event }))
   const answer = await fetch(`${url}/api/v1/ingest`, {
     method: 'POST',
     headers: { 'X-API-Key': KEY, 'Content-Type': 'application/json' },
-    body: JSON.stringify({ events: [event] }),
+    body: JSON.stringify({ events }),
   })
-  expect(await answer.json()).toEqual({ success: true, accepted: 1 })
+  return answer.json()
+}
+
+describe('the log', () => {
+  const lines = (output: string) =>
+    output
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line): unknown => JSON.parse(line))
+
+  test('tells each request but no probe, when it begins to stop, and when it has', async () => {
+    const server = run(await folder(), [], remote())
+    const url = await server.url()
+    for (const path of ['/health', '/health/ready', '/health/live', '/metrics', '/healthy']) {
+      await (await fetch(`${url}${path}`)).text()
+    }
+    await send(url, 1)
+    server.child.kill('SIGTERM')
+    await server.ended
+    const told = lines(server.output())
+    const requests = told.filter((line) => JSON.stringify(line).includes('"msg":"request"'))
+    expect(requests).toMatchObject([
+      { path: '/healthy', status: 404 },
+      { path: '/api/v1/ingest', status: 200, level: 'info' },
+    ])
+    expect(JSON.stringify(requests)).not.toContain('hasHeaders')
+    expect(told.at(-1)).toMatchObject({ level: 'info', msg: 'stopped' })
+    expect(JSON.stringify(told)).toContain('"graceMs":10000,"msg":"stopping: ')
+  })
+
+  test('tells probes at debug', async () => {
+    const server = run(await folder(), [], { ...remote(), LOG_LEVEL: 'debug' })
+    await (await fetch(`${await server.url()}/health/live`)).text()
+    server.child.kill('SIGTERM')
+    await server.ended
+    expect(lines(server.output())).toContainEqual(
+      expect.objectContaining({ level: 'debug', msg: 'request', path: '/health/live' }),
+    )
+  })
 })
 
 test('migrate says what it would do, does it, and has nothing to do the next time', async () => {
@@ -285,11 +345,36 @@ test('migrate says what it would do, does it, and has nothing to do the next tim
 })
 
 test('migrate without a ClickHouse says where it looked, and ends with 1', async () => {
-  const ended = await run(await folder(), ['migrate'], {
+  const ended = await run(await folder(), ['migrate', '--wait', '1'], {
     CLICKHOUSE_HOST: 'http://127.0.0.1:1',
   }).done()
   expect(ended.code).toBe(1)
+  expect(ended.output).toMatch(/^Waiting up to 1 s for ClickHouse .* does not answer: .*\n$/)
   expect(ended.errors).toMatch(
     /^error-ingestor cannot migrate: ClickHouse \(http:\/\/127\.0\.0\.1:1, .*ECONNREFUSED/,
   )
+})
+
+test('migrate waits for a ClickHouse that comes up', async () => {
+  const { hostname, port } = new URL(inject('clickhouseUrl'))
+  // A port that was free a moment ago.
+  const late = createServer((client) => {
+    const server = connect(Number(port), hostname)
+    client.on('error', () => server.destroy()).pipe(server)
+    server.on('error', () => client.destroy()).pipe(client)
+  })
+  await once(late.listen(0, '127.0.0.1'), 'listening')
+  const address = late.address()
+  if (address === null || typeof address === 'string') throw new Error('It has no port.')
+  await new Promise((closed) => late.close(closed))
+  const migrating = run(await folder(), ['migrate', '--wait', '20'], {
+    ...remote(),
+    CLICKHOUSE_HOST: `http://127.0.0.1:${address.port}`,
+  })
+  await vi.waitUntil(() => migrating.output().includes('Waiting up to 20 s'), SOON)
+  await once(late.listen(address.port, '127.0.0.1'), 'listening')
+  undo.push(() => new Promise((closed) => late.close(closed)))
+  const ended = await migrating.done()
+  expect(ended).toMatchObject({ code: 0, errors: '' })
+  expect(ended.output).toContain('The schema is at version')
 })
