@@ -38,6 +38,9 @@ export function openTelemetry(logger: Logger, version: string): NodeTelemetry {
   })
   for (const metric of prometheus.getMetricsAsArray()) share(metric.name)
 
+  // One scrape at a time, since one in OpenMetrics changes the names for a while.
+  let scraping: Promise<unknown> = Promise.resolve()
+
   function share(name: string): void {
     const metric = prometheus.getSingleMetric(name)
     if (metric !== undefined) openMetrics.registerMetric(metric)
@@ -76,10 +79,23 @@ export function openTelemetry(logger: Logger, version: string): NodeTelemetry {
       })
       share(name)
     },
-    async metricsText(accept) {
+    metricsText(accept) {
       const registry = prefersOpenMetrics(accept ?? '') ? openMetrics : prometheus
-      return { contentType: registry.contentType, text: await registry.metrics() }
+      const { contentType } = registry
+      const text = scraping.then(() => withNamesKept(registry))
+      scraping = text.catch(() => undefined)
+      return text.then((text) => ({ contentType, text }))
     },
+  }
+}
+
+/** OpenMetrics wants counters without `_total`, and prom-client takes it off the metrics themselves. */
+async function withNamesKept(registry: Pick<Registry, 'metrics' | 'getMetricsAsArray'>) {
+  const named = registry.getMetricsAsArray().map((metric) => ({ metric, name: metric.name }))
+  try {
+    return await registry.metrics()
+  } finally {
+    for (const { metric, name } of named) metric.name = name
   }
 }
 

@@ -58,6 +58,19 @@ test.each([
   expect(text).toMatch(/^error_ingestor_test 1$/m)
 })
 
+test('a scrape of one format leaves the names of the other as they were', async () => {
+  const { telemetry } = await recorded()
+  telemetry.outcome('native', { kind: 'stored' }, 1)
+  const open = 'application/openmetrics-text'
+  const scrapes = await Promise.all(
+    [undefined, open, undefined, open, undefined].map((accept) => telemetry.metricsText(accept)),
+  )
+  for (const { text } of [...scrapes, await telemetry.metricsText(undefined)]) {
+    expect(text).toMatch(/^error_ingestor_events_total\{.*\} 1$/m)
+    expect(text).toMatch(/^process_cpu_seconds_total /m)
+  }
+})
+
 test('what is said is one JSON line with level, time and fields, from the level that is set', async () => {
   const { lines, telemetry } = await recorded()
   telemetry.say('warn', 'the store is away', { attempt: 2 })
