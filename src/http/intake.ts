@@ -2,7 +2,7 @@ import { Hono, type Context } from 'hono'
 import type { Occurrence } from '../occurrence.ts'
 import type { Outcome } from '../outcome.ts'
 import type { Decoded, Protocol, Reply } from '../protocols/protocol.ts'
-import { Refusal } from '../refusal.ts'
+import { Refusal, type RefusalCode } from '../refusal.ts'
 import { baseHeaders, factsOf } from './access.ts'
 import type { Body } from './body.ts'
 import { problem, refusalHeaders, STATUS } from './problem.ts'
@@ -69,25 +69,10 @@ async function take(deps: IntakeDeps, protocol: Protocol, c: Context): Promise<R
     const app = requireApp(await deps.admit(credential, 'ingest'))
     body ??= await deps.readBody(request, c.env)
     ends.know(app.id, body.bytes.byteLength)
-    const decoded = protocol.decode({
-      request,
-      body: body.bytes,
-      appId: app.id,
-      projectId: app.projectId,
-      receivedAtMs: deps.nowMs(),
-      eventsMax: deps.eventsMax,
-    })
-    ends.decoded(decoded)
-    const refusal = decoded.refusal ?? noneValid(decoded)
-    if (refusal !== undefined) {
-      const items = decoded.refusal === undefined ? decoded.refused : []
-      ends.refused(refusal, decoded)
-      const reply = protocol.refused(refusal, STATUS[refusal.code], items, request)
-      return respond(c, reply, refusalHeaders(refusal))
-    }
-    if (decoded.occurrences.length > 0) await deps.accept(decoded.occurrences)
-    ends.accepted(decoded)
-    return respond(c, protocol.accepted(decoded, request), {})
+    const { accepting, reply, headers } = decide(deps, protocol, { request, body, app, ends })
+    await accepting
+    if (accepting !== undefined) ends.accepted()
+    return respond(c, reply, headers)
   } catch (error) {
     if (!(error instanceof Refusal)) {
       // A bug: the app's onError answers 500 and reports it; browsers may read that answer too.
@@ -100,6 +85,46 @@ async function take(deps: IntakeDeps, protocol: Protocol, c: Context): Promise<R
   } finally {
     body?.release()
   }
+}
+
+/**
+ * Decodes and hands on to the pipeline, without an await: so nothing here holds the events while the
+ * disk is waited for, and most of them are gone before the next collection of garbage.
+ */
+function decide(
+  deps: IntakeDeps,
+  protocol: Protocol,
+  {
+    request,
+    body,
+    app,
+    ends,
+  }: { request: Request; body: Body; app: IntakeApp; ends: ReturnType<typeof createEnds> },
+): {
+  /** Absent where the whole request is refused. */
+  readonly accepting?: Promise<void>
+  readonly reply: Response | Reply
+  readonly headers: Readonly<Record<string, string>>
+} {
+  const decoded = protocol.decode({
+    request,
+    body: body.bytes,
+    appId: app.id,
+    projectId: app.projectId,
+    receivedAtMs: deps.nowMs(),
+    eventsMax: deps.eventsMax,
+  })
+  ends.decoded(decoded)
+  const refusal = decoded.refusal ?? noneValid(decoded)
+  if (refusal !== undefined) {
+    const items = decoded.refusal === undefined ? decoded.refused : []
+    ends.refused(refusal)
+    const reply = protocol.refused(refusal, STATUS[refusal.code], items, request)
+    return { reply, headers: refusalHeaders(refusal) }
+  }
+  const { occurrences } = decoded
+  const accepting = occurrences.length > 0 ? deps.accept(occurrences) : Promise.resolve()
+  return { accepting, reply: protocol.accepted(decoded, request), headers: {} }
 }
 
 async function test(deps: IntakeDeps, c: Context): Promise<Response> {
@@ -134,17 +159,16 @@ function noneValid({ occurrences, refused }: Decoded): Refusal | undefined {
 function createEnds(deps: IntakeDeps, protocol: string, env: unknown) {
   const facts = factsOf(env)
   if (facts !== undefined) facts.protocol = protocol
-  let read: Decoded | undefined
+  /** Counts only: the events themselves must be free to go. */
+  let read: { readonly occurrences: number; readonly refused: readonly RefusalCode[] } | undefined
   const say = (accepted: number, refused: number, refusal?: Refusal): void => {
     if (facts === undefined) return
     facts.accepted = accepted
     facts.refused = refused
     if (refusal !== undefined) facts.code = refusal.code
   }
-  const countItems = ({ refused }: Decoded): void => {
-    for (const { refusal } of refused) {
-      deps.outcome(protocol, { kind: 'refused', reason: refusal.code }, 1)
-    }
+  const countItems = (): void => {
+    for (const reason of read?.refused ?? []) deps.outcome(protocol, { kind: 'refused', reason }, 1)
   }
   return {
     know: (appId: string, bytes: number): void => {
@@ -153,22 +177,23 @@ function createEnds(deps: IntakeDeps, protocol: string, env: unknown) {
       facts.bytes = bytes
     },
     decoded: (decoded: Decoded): void => {
-      read = decoded
+      const { occurrences, refused } = decoded
+      read = { occurrences: occurrences.length, refused: refused.map((item) => item.refusal.code) }
       if (decoded.discarded !== undefined) deps.discarded?.(protocol, decoded.discarded)
     },
-    accepted: (decoded: Decoded): void => {
-      countItems(decoded)
-      say(decoded.occurrences.length, decoded.refused.length)
+    accepted: (): void => {
+      countItems()
+      say(read?.occurrences ?? 0, read?.refused.length ?? 0)
     },
-    refused: (refusal: Refusal, decoded: Decoded): void => {
-      countItems(decoded)
-      say(0, decoded.refused.length, refusal)
+    refused: (refusal: Refusal): void => {
+      countItems()
+      say(0, read?.refused.length ?? 0, refusal)
     },
     failed: (refusal: Refusal): void => {
       // Until it is decoded, a request counts as one event.
-      const count = read === undefined ? 1 : read.occurrences.length
+      const count = read === undefined ? 1 : read.occurrences
       if (count > 0) deps.outcome(protocol, { kind: 'refused', reason: refusal.code }, count)
-      if (read !== undefined) countItems(read)
+      countItems()
       say(0, count + (read?.refused.length ?? 0), refusal)
     },
   }

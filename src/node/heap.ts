@@ -2,7 +2,7 @@ import { PerformanceObserver } from 'node:perf_hooks'
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
 
 /** What V8 may take for its young generation: twice as much saves no time here, and is never given back. */
-const YOUNG_BYTES_MAX = 16 * 1024 * 1024
+const YOUNG_BYTES_MAX = 32 * 1024 * 1024
 
 /**
  * Keeps the young generation at its first size. Loading the modules makes so much garbage that V8

@@ -39,27 +39,36 @@ export interface Pipeline {
 
 /** The half of the pipeline before the yes: CPU only, but for the one wait for the disk. */
 export function createPipeline(deps: PipelineDeps): Pipeline {
+  /** All that is done with events as objects; no await, so that none of them waits for the disk. */
+  function encoded(occurrences: readonly Occurrence[], nowMs: number): Parcel | undefined {
+    const oldestMs = nowMs - deps.retentionMs
+    const kept = occurrences.filter(({ timestampMs }) => timestampMs >= oldestMs)
+    if (kept.length === 0) return undefined
+    const clean = kept.map((occurrence) => deps.symbolicate(deps.scrub(occurrence)))
+    return { batch: deps.encode(clean, deps.group), rows: clean.map(rowOf) }
+  }
+
+  async function kept({ batch, rows }: Parcel, startedAtMs: number): Promise<void> {
+    deps.stage('stages', deps.nowMs() - startedAtMs, rows.length)
+    try {
+      await deps.append({ batch, rows })
+    } finally {
+      deps.giveBack(batch.bytes)
+    }
+    deps.stage('spool', deps.nowMs() - startedAtMs, rows.length)
+  }
+
   return {
-    async accept(occurrences) {
+    accept(occurrences) {
       const startedAtMs = deps.nowMs()
-      const oldestMs = startedAtMs - deps.retentionMs
-      const kept = occurrences.filter(({ timestampMs }) => timestampMs >= oldestMs)
-      if (kept.length > 0) {
-        const clean = kept.map((occurrence) => deps.symbolicate(deps.scrub(occurrence)))
-        const batch = deps.encode(clean, deps.group)
-        deps.stage('stages', deps.nowMs() - startedAtMs, kept.length)
-        try {
-          await deps.append({ batch, rows: clean.map(rowOf) })
-        } finally {
-          deps.giveBack(batch.bytes)
-        }
-      }
-      deps.stage('spool', deps.nowMs() - startedAtMs, kept.length)
-      const expired = occurrences.length - kept.length
+      const parcel = encoded(occurrences, startedAtMs)
+      const expired = occurrences.length - (parcel?.rows.length ?? 0)
       const protocol = occurrences[0]?.protocol
-      if (expired > 0 && protocol !== undefined) {
-        deps.outcome(protocol, { kind: 'dropped', reason: 'expired' }, expired)
-      }
+      const keeping = parcel === undefined ? Promise.resolve() : kept(parcel, startedAtMs)
+      if (expired === 0 || protocol === undefined) return keeping
+      return keeping.then(() =>
+        deps.outcome(protocol, { kind: 'dropped', reason: 'expired' }, expired),
+      )
     },
   }
 }
