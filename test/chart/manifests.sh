@@ -57,8 +57,8 @@ sed -n '/^  groups:/,$p' "$work/rules.yaml" | sed 's/^  //' >"$work/error-ingest
 cp test/chart/rules.test.yaml "$work/"
 "$tools/promtool" check rules --lint=all --lint-fatal "$work/error-ingestor.rules.yaml"
 "$tools/promtool" test rules "$work/rules.test.yaml"
-for alert in $(sed -n 's/^- alert: //p' "$chart/files/rules.yaml"); do
-  grep -q "alertname: $alert" test/chart/rules.test.yaml || { echo "No test fires $alert." && exit 1; }
-  grep -qi "^### $alert" docs/kubernetes.md || { echo "docs/kubernetes.md has no section on $alert." && exit 1; }
+sed -n 's/^- alert: //p' "$chart/files/rules.yaml" | while read -r alert; do
+  grep -q "alertname: $alert$" test/chart/rules.test.yaml || { echo "No test fires $alert." && exit 1; }
+  grep -q "^### $alert$" docs/kubernetes.md || { echo "docs/kubernetes.md has no section on $alert." && exit 1; }
 done
 echo 'Every alert fires in a test and has its runbook.'
