@@ -76,7 +76,8 @@ export interface Delivery {
   /**
    * Tries until the store has the block. Resolves with the rows that can never be stored.
    * Rejects only when `signal` aborts; sending the same block again later is safe.
-   * @param judgedAtMs when its rows were asked about; 0 where that was another process.
+   * @param judgedAtMs when its rows were asked about, of `performance.now()`: the clock may jump;
+   *   -Infinity where that was another process.
    */
   readonly send: (
     block: Block,
@@ -137,7 +138,7 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
       const refused = await deliverRows(block, deps, signal)
       deps.stage('insert', deps.nowMs() - startedAtMs, block.rows.length)
       // It waited so long that another process may have stored the same ids in between.
-      if (deps.nowMs() - judgedAtMs > UNTOLD_MS_MAX) await tellDoubles(block.rows, signal)
+      if (performance.now() - judgedAtMs > UNTOLD_MS_MAX) await tellDoubles(block.rows, signal)
       return refused
     },
 

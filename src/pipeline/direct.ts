@@ -18,7 +18,7 @@ export function directSpool(delivery: Delivery, waitMsMax: number): Spool {
         const window = [parcel]
         const signal = AbortSignal.timeout(waitMsMax)
         const fates = onceEach(parcel.rows, await delivery.judge(window, signal))
-        const judgedAtMs = delivery.nowMs()
+        const judgedAtMs = performance.now()
         const blocks = delivery.blocks(window, fates)
         const refused = await Promise.all(
           blocks.map((block) => delivery.send(block, judgedAtMs, signal)),

@@ -50,7 +50,7 @@ interface Sealed {
   readonly window: Window
   readonly fates: readonly Fate[]
   readonly id: number
-  /** 0 where an earlier process judged it. */
+  /** Of `performance.now()`; -Infinity where an earlier process judged it. */
   readonly judgedAtMs: number
 }
 
@@ -62,7 +62,8 @@ export function createDrain(deps: DrainDeps): Drain {
   const { delivery, source } = deps
   let frontier = deps.start
   let nextId = 1
-  let lastWindowMs = 0
+  // Not of the clock, which jumps: delivery would stand still until it is where it was.
+  let lastWindowMs = -Infinity
   /** Rows before this ordinal are wanted at once. */
   let hurry = 0
   let wake: () => void = () => undefined
@@ -82,7 +83,7 @@ export function createDrain(deps: DrainDeps): Drain {
       await resume(seal, stop)
     }
     while (await somethingToSend(stop)) {
-      lastWindowMs = delivery.nowMs()
+      lastWindowMs = performance.now()
       const window = await source.take()
       if (window.rows > 0) await begin(window, stop)
       // No memory until a window is delivered.
@@ -101,11 +102,11 @@ export function createDrain(deps: DrainDeps): Drain {
       return
     }
     delivery.remember(window.parcels.flatMap(({ rows }) => rows))
-    await launch({ window, fates: seal.fates, id: seal.id, judgedAtMs: 0 }, stop)
+    await launch({ window, fates: seal.fates, id: seal.id, judgedAtMs: -Infinity }, stop)
   }
 
   async function begin(window: Window, stop: DrainStop): Promise<void> {
-    const judgedAtMs = delivery.nowMs()
+    const judgedAtMs = performance.now()
     const fates = await judge(window, stop)
     const id = nextId++
     const { from, to, rows } = window
@@ -120,14 +121,11 @@ export function createDrain(deps: DrainDeps): Drain {
       const [end, cursor] = [deps.end(), source.cursor()]
       const behind = end.ordinal > cursor.ordinal
       if (!behind && stop.finish.aborted) return false
-      const ageLeftMs = lastWindowMs + deps.ageMsMax - delivery.nowMs()
+      const ageLeftMs = lastWindowMs + deps.ageMsMax - performance.now()
       const waits = behind && !stop.finish.aborted && cursor.ordinal >= hurry && ageLeftMs > 0
       if (behind && (!waits || isFull(cursor, end))) return true
       await new Promise<void>((resolve) => {
-        // At most one window's age: a clock that jumps back must not stop delivery.
-        const timer = behind
-          ? setTimeout(resolve, Math.min(deps.ageMsMax, Math.max(1, ageLeftMs)))
-          : undefined
+        const timer = behind ? setTimeout(resolve, Math.max(1, ageLeftMs)) : undefined
         wake = () => {
           clearTimeout(timer)
           resolve()
@@ -173,9 +171,18 @@ export function createDrain(deps: DrainDeps): Drain {
             error: textOf(error),
           })
         }
-        await deps.makeRoom()
+        await roomMade()
         await pause(backoffMs(tries), stop.now)
       }
+    }
+  }
+
+  /** A disk that takes no seal may not give room up either; were that to end the run, the rows judged would be lost. */
+  async function roomMade(): Promise<void> {
+    try {
+      await deps.makeRoom()
+    } catch (error) {
+      delivery.say('warn', 'no room could be made on the disk', { error: textOf(error) })
     }
   }
 

@@ -28,10 +28,13 @@ export async function openReserve(disk: Disk): Promise<Reserve> {
       try {
         const file = await disk.create(NAME)
         held = true
-        // Written, not only sized: a hole would hold no room.
-        const zeros = Buffer.alloc(1024 * 1024)
-        for (let at = 0; at < BYTES; at += zeros.length) await file.write([zeros], at)
-        await file.close()
+        try {
+          // Written, not only sized: a hole would hold no room.
+          const zeros = Buffer.alloc(1024 * 1024)
+          for (let at = 0; at < BYTES; at += zeros.length) await file.write([zeros], at)
+        } finally {
+          await file.close()
+        }
       } catch {
         // The disk filled up meanwhile: what was taken is given back, and the next call tries again.
         held = false

@@ -78,8 +78,13 @@ export async function openSealLog(
     const fresh = await disk.create(nameOf(number))
     const seals = [...open.values()].flatMap(encodeSeal)
     const records = [encodeFrontier(frontier), ...seals, record(BEGUN, Buffer.alloc(0))]
-    await fresh.write(records, 0)
-    await disk.syncFolder()
+    try {
+      await fresh.write(records, 0)
+      await disk.syncFolder()
+    } catch (error) {
+      await fresh.close()
+      throw error
+    }
     file = fresh
     at = records.reduce((sum, record) => sum + record.length, 0)
     for (const name of await disk.list()) {

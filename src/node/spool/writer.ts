@@ -109,9 +109,10 @@ export function openWriter(deps: WriterDeps): Writer {
     torn = undefined
     offset = end
     ordinal = rows
+    // First, because they are durable and will be delivered, whatever becomes of the note.
+    deps.committed(frames)
     // Survives kill -9: tells the next process how far this one had said yes.
     disk.note('end', encodeEnd({ segment, offset, ordinal }))
-    deps.committed(frames)
   }
 
   /** Begins the next segment. Its header and its name are durable before any frame is. */
@@ -124,8 +125,13 @@ export function openWriter(deps: WriterDeps): Writer {
     torn = { segment, offset: 0 }
     const fresh = await disk.create(segmentName(segment))
     const header = encodeSegmentHeader({ segment, ordinal, createdAtMs: deps.nowMs() })
-    await fresh.write([header], 0)
-    await disk.syncFolder()
+    try {
+      await fresh.write([header], 0)
+      await disk.syncFolder()
+    } catch (error) {
+      await fresh.close()
+      throw error
+    }
     torn = undefined
     file = fresh
     offset = SEGMENT_HEADER_BYTES

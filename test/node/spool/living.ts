@@ -1,0 +1,79 @@
+import type { Delivery } from '../../../src/pipeline/delivery.ts'
+import type { Occurrence } from '../../../src/occurrence.ts'
+import type { Disk } from '../../../src/node/spool/disk.ts'
+import { openSpool, type DiskSpool, type SpoolLimits } from '../../../src/node/spool/spool.ts'
+import { encodeRows } from '../../../src/store/rows.ts'
+import { deliveryTo, memoryStore, type MemoryStore } from '../../support/memory-store.ts'
+import { aGrouping, anOccurrence } from '../../support/occurrence.ts'
+
+/** Roomy, but for windows that are delivered at once. */
+export const LIMITS: SpoolLimits = {
+  bytesMax: 10_000_000,
+  segmentBytes: 1_000_000,
+  rowsMax: 100,
+  windowBytesMax: 1_000_000,
+  ageMsMax: 1,
+  memoryBytesMax: 1_000_000,
+  windowsMax: 2,
+}
+
+/** One life of a process with a spool. */
+export interface Life {
+  readonly spool: DiskSpool
+  /** Accepts `count` events in one batch, and gives back their ids. */
+  readonly accept: (count: number, more?: Partial<Occurrence>) => Promise<readonly string[]>
+  /** Delivers until nothing waits, for at most `graceMs`, and lets go of the folder. */
+  readonly end: (graceMs?: number) => Promise<void>
+  readonly said: readonly string[]
+  readonly bugs: readonly unknown[]
+}
+
+/** What a life may differ in. */
+export interface LifeOptions {
+  readonly store?: MemoryStore
+  readonly limits?: Partial<SpoolLimits>
+  readonly delivery?: Partial<Parameters<typeof deliveryTo>[1]>
+  /** False: it accepts and delivers nothing until `end`. */
+  readonly delivers?: boolean
+}
+
+/** Opens the spool on `disk` and delivers to `store`. */
+export async function live(disk: Disk, options: LifeOptions = {}): Promise<Life> {
+  const { store = memoryStore(), limits, delivers = true } = options
+  const bugs: unknown[] = []
+  const said: string[] = []
+  const delivery: Delivery = deliveryTo(store, {
+    bug: (error) => bugs.push(error),
+    say: (_level, text) => said.push(text),
+    ...options.delivery,
+  })
+  const spool = await openSpool(disk, delivery, { ...LIMITS, ...limits })
+  const stopping = new AbortController()
+  let drained = delivers ? spool.drain(stopping.signal, 10_000) : undefined
+  return {
+    spool,
+    said,
+    bugs,
+    async accept(count, more = {}) {
+      const occurrences = Array.from({ length: count }, () => anOccurrence(more))
+      await spool.append(parcelOf(occurrences))
+      return occurrences.map(({ id }) => id)
+    },
+    async end(graceMs = 10_000) {
+      stopping.abort()
+      drained ??= spool.drain(stopping.signal, graceMs)
+      await drained
+      await spool.close()
+    },
+  }
+}
+
+/** A batch as the pipeline makes it. */
+export function parcelOf(occurrences: readonly Occurrence[]) {
+  return { batch: encodeRows(occurrences, aGrouping), rows: occurrences }
+}
+
+/** Ids of `of` that do not stand in the store exactly once. */
+export function notOnce(store: MemoryStore, of: readonly string[]): readonly string[] {
+  return of.filter((id) => store.counts().get(id) !== 1)
+}
