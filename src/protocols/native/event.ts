@@ -48,6 +48,18 @@ const NativeStack = z.object(
   { error: must('an object with `frames`, or null') },
 )
 
+/** Not a record of zod's, which drops a tag named `__proto__`. */
+const NativeTags = z
+  .unknown()
+  .refine(isObject, { error: 'must be an object of strings', abort: true })
+  .superRefine((tags, context) => {
+    if (typeof tags !== 'object' || tags === null) return
+    for (const [name, value] of Object.entries(tags)) {
+      if (typeof value === 'string') continue
+      context.addIssue({ code: 'custom', message: 'must be a string', path: [name] })
+    }
+  })
+
 /**
  * One event of `POST /api/v1/ingest`: the one source of truth of what is valid.
  * Unknown fields are ignored. What is too long is valid here and cut afterwards; `code` is not.
@@ -85,10 +97,11 @@ export const NativeEvent = z.object(
       .refine(isObject, { error: 'must be an object' })
       .optional()
       .meta({ type: 'object', description: 'Kept up to 64 KiB and a depth of 16.' }),
-    tags: z
-      .record(z.string(), text(), { error: must('an object of strings') })
-      .optional()
-      .meta({ description: 'The first 100 are kept.' }),
+    tags: NativeTags.optional().meta({
+      type: 'object',
+      additionalProperties: { type: 'string' },
+      description: 'The first 100 are kept.',
+    }),
     fingerprint: z
       .array(text(), { error: must('an array of strings') })
       .optional()

@@ -43,7 +43,7 @@ export function toOccurrence(event: NativeEvent, receivedAtMs: number): Occurren
     ...settleTime(parseTimestamp(event.timestamp), receivedAtMs),
     receivedAtMs,
     metadata: isJsonObject(metadata) ? cutter.object('metadata', metadata) : NO_METADATA,
-    tags: tags === undefined ? NO_TAGS : cutter.tags(tags),
+    tags: isTags(tags) ? cutter.tags(tags) : NO_TAGS,
     fingerprint: fingerprint === undefined ? NOTHING : cutter.fingerprint(fingerprint),
     breadcrumbs: isJsonArray(breadcrumbs) ? cutter.breadcrumbs(breadcrumbs) : NOTHING,
     traceId: '',
@@ -75,6 +75,10 @@ function cutStack(cutter: Cutter, stack: ParsedStack): ParsedStack {
 
 /** Whatever JSON.parse made and the schema found to be an object is a JSON object. */
 function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null
+}
+
+function isTags(value: unknown): value is Readonly<Record<string, string>> {
   return typeof value === 'object' && value !== null
 }
 

@@ -409,7 +409,7 @@ describe('hostile input', () => {
       expect(Object.getPrototypeOf(metadata)).toBe(Object.prototype)
     }
     const tags: unknown = JSON.parse('{"__proto__":"x","constructor":"y","a":"b"}')
-    expect(occurrenceOf({ tags }).tags['a']).toBe('b')
+    expect(JSON.stringify(occurrenceOf({ tags }).tags)).toBe(JSON.stringify(tags))
     expect(Object.hasOwn(Object.prototype, 'polluted')).toBe(false)
   })
 
