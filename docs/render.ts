@@ -1,0 +1,35 @@
+// `npm run render`: writes into the documents what the code says. test/docs.test.ts fails when it is stale.
+import { readFile, writeFile } from 'node:fs/promises'
+import { Environment } from '../src/config.ts'
+
+const README = new URL('../README.md', import.meta.url)
+
+/** The README with the table of settings as src/config.ts has them. */
+export function renderSettings(readme: string): string {
+  const rows = Object.entries(Environment.shape).map(([name, schema]) => {
+    const value: unknown = schema.safeParse(undefined).data
+    const text = (schema.description ?? '').replaceAll('|', '\\|')
+    return `| \`${name}\` | ${defaultText(name, value)} | ${text} |`
+  })
+  const table = ['| setting | default | what it is |', '| --- | --- | --- |', ...rows].join('\n')
+  return between(readme, 'settings', `\n${table}\n`)
+}
+
+function between(text: string, name: string, content: string): string {
+  const [start, end] = [`<!-- ${name}: made by npm run render -->`, `<!-- /${name} -->`]
+  const [from, to] = [text.indexOf(start), text.indexOf(end)]
+  if (from < 0 || to < from) throw new Error(`The document has no place for ${name}.`)
+  return `${text.slice(0, from + start.length)}\n${content}\n${text.slice(to)}`
+}
+
+function defaultText(name: string, value: unknown): string {
+  if (value === undefined || value === '' || (Array.isArray(value) && value.length === 0)) return ''
+  const text = `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``
+  if (typeof value !== 'number' || !name.includes('BYTES')) return text
+  const isGiB = value >= 1024 ** 3
+  return `${text} (${value / 1024 ** (isGiB ? 3 : 2)} ${isGiB ? 'GiB' : 'MiB'})`
+}
+
+if (import.meta.main) {
+  await writeFile(README, renderSettings(await readFile(README, 'utf8')))
+}
