@@ -1,0 +1,205 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { once } from 'node:events'
+import fc from 'fast-check'
+import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
+import { aSite, anEvent, errorsOf, type Site } from './support.ts'
+
+/** What stands between the server and ClickHouse, and may do it harm. */
+interface Proxy {
+  readonly url: string
+  fault: Fault
+  readonly close: () => void
+}
+const FAULTS = ['none', 'refuse', 'cut', 'lose the answer', 'hang'] as const
+type Fault = (typeof FAULTS)[number]
+
+async function aProxy(): Promise<Proxy> {
+  const proxy: Proxy = { url: '', fault: 'none', close: () => server.close() }
+  const server = createServer((request, response) => {
+    void pass(request, response, () => proxy.fault).catch(() => response.destroy())
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  return Object.assign(proxy, { url: `http://127.0.0.1:${port}` })
+}
+
+async function pass(
+  request: IncomingMessage,
+  response: ServerResponse,
+  fault: () => Fault,
+): Promise<void> {
+  const pieces: Uint8Array[] = []
+  for await (const piece of request) pieces.push(Buffer.from(piece))
+  const now = fault()
+  if (now === 'hang') return
+  if (now === 'cut') {
+    response.destroy()
+    return
+  }
+  if (now === 'refuse') {
+    response.writeHead(500, { 'X-ClickHouse-Exception-Code': '252' })
+    response.end('Code: 252. DB::Exception: Too many parts. (TOO_MANY_PARTS)')
+    return
+  }
+  if (Buffer.concat(pieces).includes(POISON)) {
+    response.writeHead(400, { 'X-ClickHouse-Exception-Code': '117' })
+    response.end('Code: 117. DB::Exception: Incorrect data. (INCORRECT_DATA)')
+    return
+  }
+  const headers = new Headers()
+  for (const [name, value] of Object.entries(request.headers)) {
+    const isOurs = ['host', 'connection', 'content-length', 'transfer-encoding'].includes(name)
+    if (!isOurs && typeof value === 'string') headers.set(name, value)
+  }
+  const answer = await fetch(`${inject('clickhouseUrl')}${request.url ?? '/'}`, {
+    method: request.method ?? 'GET',
+    headers,
+    ...(pieces.length > 0 && { body: Buffer.concat(pieces) }),
+  })
+  const body = Buffer.from(await answer.arrayBuffer())
+  if (now === 'lose the answer') {
+    response.destroy()
+    return
+  }
+  const kept = [...answer.headers].filter(([name]) => /^(content-type|x-clickhouse)/.test(name))
+  response.writeHead(answer.status, Object.fromEntries(kept))
+  response.end(body)
+}
+
+let proxy: Proxy
+let site: Site
+beforeAll(async () => {
+  proxy = await aProxy()
+  site = await aSite({
+    ...{ CLICKHOUSE_HOST: proxy.url, CLICKHOUSE_TIMEOUT_MS: '1000' },
+    ...{ DELIVERY_AGE_MS_MAX: '50', INTAKE_BODY_BYTES_MAX: '20000' },
+  })
+})
+afterAll(async () => {
+  proxy.fault = 'none'
+  await site.close()
+  proxy.close()
+})
+
+/** An event that says this is refused by ClickHouse for ever, as far as the server can see. */
+const POISON = 'a pill of poison'
+const OLD = '2001-02-03T04:05:06Z'
+/** One event of a request. The same `again` is the same id, over all requests of a run. */
+const anItem = fc.record({
+  kind: fc.constantFrom('good', 'good', 'good', 'invalid', 'expired', 'poison'),
+  again: fc.option(fc.nat(20), { nil: undefined }),
+})
+const aRequest = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ items: fc.array(anItem, { minLength: 1, maxLength: 25 }) }) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .constantFrom('no json', 'no key', 'too large', 'of another app')
+      .map((bad) => ({ bad })),
+  },
+)
+type Request = typeof aRequest extends fc.Arbitrary<infer Value> ? Value : never
+const aStep = fc.oneof(
+  { weight: 5, arbitrary: fc.record({ send: fc.array(aRequest, { minLength: 1, maxLength: 6 }) }) },
+  { weight: 2, arbitrary: fc.record({ fault: fc.constantFrom(...FAULTS) }) },
+)
+
+async function refusedAs(bad: string): Promise<number> {
+  if (bad === 'no json')
+    await site.call('/api/v1/ingest', {
+      method: 'POST',
+      headers: { 'X-API-Key': 'ei_test_key_12345' },
+      body: '{',
+    })
+  if (bad === 'no key') await site.ingest([anEvent()], { 'X-API-Key': 'nobody' })
+  if (bad === 'too large') await site.ingest([anEvent({ message: 'x'.repeat(20_000) })])
+  // Each of its events is refused, since they could be read.
+  if (bad === 'of another app') await site.ingest([anEvent(), anEvent({ appId: 'other' })])
+  return bad === 'of another app' ? 2 : 1
+}
+
+const total = (counts: Readonly<Record<string, number>>) =>
+  Object.values(counts).reduce((sum, count) => sum + count, 0)
+
+/** How many events were received, however they ended, and all that is said of their ends. */
+async function ends() {
+  const sum = (labels: Record<string, string>) => site.metric('error_ingestor_events_total', labels)
+  return {
+    refused: await sum({ outcome: 'refused' }),
+    expired: await sum({ reason: 'expired' }),
+    duplicate: await sum({ reason: 'duplicate' }),
+    stored: await sum({ outcome: 'stored' }),
+    undeliverable: await sum({ outcome: 'undeliverable' }),
+    spooled: await site.metric('error_ingestor_spool_events'),
+  }
+}
+
+test('received = refused + dropped + stored + undeliverable + still spooled, whatever happens', async () => {
+  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31)
+  console.log(`The seed of the outcome law is ${seed}.`)
+  const runs = fc.asyncProperty(fc.array(aStep, { minLength: 3, maxLength: 12 }), async (steps) => {
+    const run = crypto.randomUUID()
+    const code = `law/${run}`
+    const before = await ends()
+    const ids = new Set<string>()
+    let [received, expired, poisoned] = [0, 0, 0]
+    const send = async (request: Request) => {
+      if ('bad' in request) {
+        const refused = await refusedAs(request.bad)
+        received += refused
+        return
+      }
+      const events = request.items.map(({ kind, again }) => {
+        const event = anEvent({
+          code,
+          ...(kind === 'invalid' && { platform: 'toaster' }),
+          ...(kind === 'expired' && { timestamp: OLD }),
+          ...(kind === 'poison' && { message: POISON }),
+        })
+        return again === undefined || kind === 'poison'
+          ? event
+          : { ...event, id: `${run.slice(0, 24)}${again.toString(16).padStart(12, '0')}` }
+      })
+      received += events.length
+      const answer = await site.ingest(events)
+      expect([200, 400]).toContain(answer.status)
+      for (const [i, { kind }] of request.items.entries()) {
+        const id = events[i]?.id ?? ''
+        if (kind === 'good') ids.add(id)
+        if (kind === 'expired') expired += 1
+        if (kind === 'poison') poisoned += 1
+      }
+    }
+    for (const [at, step] of steps.entries()) {
+      if ('fault' in step) proxy.fault = step.fault
+      else await Promise.all(step.send.map(send))
+      // The law holds at every moment, but for the moment in which an event moves on.
+      await vi
+        .waitUntil(
+          async () => {
+            return total(await ends()) === total(before) + received
+          },
+          { timeout: 5_000 },
+        )
+        .catch((cause: unknown) => {
+          throw new Error(`step ${at} (${proxy.fault})`, { cause })
+        })
+    }
+    proxy.fault = 'none'
+    await vi.waitUntil(async () => (await ends()).spooled === 0, { timeout: 20_000, interval: 50 })
+    const after = await ends()
+    expect(after.stored - before.stored).toBe(ids.size)
+    expect(after.expired - before.expired).toBe(expired)
+    expect(after.undeliverable - before.undeliverable).toBe(poisoned)
+    const found = await site.call(`/dashboard/api/errors?appId=test-app&limit=1000&code=${code}`)
+    expect(new Set(errorsOf(found).map(({ id }) => id))).toEqual(ids)
+    const rows = await site.clickhouse.query(
+      'SELECT count() AS rows FROM occurrences WHERE code = {code: String}',
+      { code },
+    )
+    expect(rows).toEqual([{ rows: ids.size }])
+    expect(await site.metric('error_ingestor_bugs_total')).toBe(0)
+  })
+  await fc.assert(runs, { seed, numRuns: 12, interruptAfterTimeLimit: 60_000, endOnFailure: true })
+}, 120_000)
