@@ -1,0 +1,145 @@
+import { execFile } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { z } from 'zod'
+import type { LoadReport } from './load.ts'
+
+const CHART = 'charts/error-ingestor'
+const run = promisify(execFile)
+
+/** What the load says; see {@link LoadReport}. */
+const Report = z.object({
+  sent: z.number(),
+  acknowledged: z.number(),
+  failures: z.array(z.object({ atMs: z.number(), why: z.string() })),
+  slowestMs: z.number(),
+  lost: z.number().optional(),
+  doubled: z.number().optional(),
+  counted: z.number().optional(),
+}) satisfies z.ZodType<LoadReport>
+
+const Pods = z.object({
+  items: z.array(
+    z.object({
+      metadata: z.object({ name: z.string(), uid: z.string() }),
+      status: z.object({
+        phase: z.string(),
+        containerStatuses: z
+          .array(z.object({ restartCount: z.number(), ready: z.boolean() }))
+          .default([]),
+      }),
+    }),
+  ),
+})
+
+/** Asks again until it holds; the last failure is thrown. */
+export async function eventually(withinMs: number, holds: () => Promise<void>): Promise<void> {
+  const untilMs = performance.now() + withinMs
+  for (;;) {
+    try {
+      await holds()
+      return
+    } catch (error) {
+      if (performance.now() > untilMs) throw error
+      await sleep(250)
+    }
+  }
+}
+
+/** A namespace with enforced restricted Pod Security, and the tools on it. */
+export async function namespace(name: string) {
+  const kubectl = (...args: readonly string[]) => command('kubectl', '--namespace', name, ...args)
+  const helm = (...args: readonly string[]) => command('helm', '--namespace', name, ...args)
+  await remove(name)
+  await command('kubectl', 'create', 'namespace', name)
+  const enforced = 'pod-security.kubernetes.io/enforce=restricted'
+  await command('kubectl', 'label', 'namespace', name, enforced)
+  const pods = async (selector: string) =>
+    Pods.parse(JSON.parse(await kubectl('get', 'pods', '--selector', selector, '--output=json')))
+      .items
+  return {
+    name,
+    kubectl,
+    helm,
+    pods,
+    remove: () => remove(name),
+    /** Installs or upgrades release `errors`; resolves to the milliseconds it took. */
+    async install(values: readonly string[], ...flags: readonly string[]): Promise<number> {
+      const startedMs = performance.now()
+      const set = values.flatMap((value) => ['--set', value])
+      await helm('upgrade', '--install', 'errors', CHART, ...set, ...flags)
+      return performance.now() - startedMs
+    },
+    async apply(manifest: string): Promise<void> {
+      const child = run('kubectl', ['--namespace', name, 'apply', '--filename=-'])
+      child.child.stdin?.end(manifest)
+      await child
+    },
+    /** Runs a script in the pod's Node and resolves to what it prints. */
+    node: (pod: string, script: string) =>
+      kubectl('exec', pod, '--', 'node', '--input-type=module', '--eval', script),
+    async startLoad(image: string, key: string, app: string): Promise<void> {
+      await kubectl('create', 'configmap', 'load', '--from-file=test/cluster/load.ts')
+      await this.apply(loadPod(image, key, app))
+      await kubectl('wait', '--for=condition=Ready', 'pod/load', '--timeout=60s')
+    },
+    async load(path: '/' | '/reconcile'): Promise<LoadReport> {
+      const script = `console.log(await (await fetch('http://localhost:9000${path}')).text())`
+      return Report.parse(JSON.parse(await this.node('load', script)))
+    },
+  }
+}
+
+async function remove(name: string): Promise<void> {
+  await command('kubectl', 'delete', 'namespace', name, '--ignore-not-found', '--timeout=120s')
+}
+
+/** Standard output of the command; what it says on standard error is in what is thrown. */
+export async function command(name: string, ...args: readonly string[]): Promise<string> {
+  const { stdout } = await run(name, args, { maxBuffer: 64 * 1024 ** 2 })
+  return stdout.trim()
+}
+
+/** A ClickHouse in the namespace, apart from the release. */
+export async function clickhouseManifest(): Promise<string> {
+  return readFile('test/cluster/clickhouse.yaml', 'utf8')
+}
+
+function loadPod(image: string, key: string, app: string): string {
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'load' },
+    spec: {
+      restartPolicy: 'Never',
+      automountServiceAccountToken: false,
+      securityContext: {
+        runAsNonRoot: true,
+        runAsUser: 12345,
+        seccompProfile: { type: 'RuntimeDefault' },
+      },
+      containers: [
+        {
+          name: 'load',
+          image,
+          imagePullPolicy: 'IfNotPresent',
+          command: ['node', '/load/load.ts'],
+          env: [
+            { name: 'BASE_URL', value: 'http://errors-error-ingestor' },
+            { name: 'API_KEY', value: key },
+            { name: 'APP_ID', value: app },
+          ],
+          securityContext: {
+            allowPrivilegeEscalation: false,
+            readOnlyRootFilesystem: true,
+            capabilities: { drop: ['ALL'] },
+          },
+          readinessProbe: { httpGet: { path: '/', port: 9000 }, periodSeconds: 1 },
+          volumeMounts: [{ name: 'load', mountPath: '/load' }],
+        },
+      ],
+      volumes: [{ name: 'load', configMap: { name: 'load' } }],
+    },
+  })
+}
