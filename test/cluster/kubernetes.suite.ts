@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { startPrometheus } from './prometheus.ts'
 import { clickhouseManifest, command, eventually, namespace } from './support.ts'
 
 const SERVER = 'app.kubernetes.io/component=server'
@@ -184,6 +185,26 @@ describe('external', () => {
     await expect(command('kubectl', 'get', '--raw', `${direct}/ready`)).rejects.toThrow()
     await space.kubectl('wait', '--for=delete', `pod/${pod}`, '--timeout=40s').catch(() => '')
     await settled(space, 3)
+  })
+
+  test('is scraped by Prometheus through what the ServiceMonitor says', async () => {
+    const rendered = await space.helm(
+      ...['template', 'errors', 'charts/error-ingestor', '--set', EXTERNAL.join(',')],
+      ...['--set', 'metrics.serviceMonitor.enabled=true', '--show-only=templates/monitors.yaml'],
+    )
+    const prometheus = await startPrometheus(rendered, space.name)
+    try {
+      await eventually(60_000, async () => {
+        const found = await prometheus.query('count by (job) (error_ingestor_build_info)')
+        expect(found).toEqual([{ labels: { job: 'errors-error-ingestor-pods' }, value: 3 }])
+      })
+      const pods = await prometheus.query('error_ingestor_spool_accepting == 1')
+      expect(pods.map(({ labels }) => [labels['namespace'], labels['pod']]).sort()).toEqual(
+        [0, 1, 2].map((n) => [space.name, `errors-error-ingestor-${n}`]),
+      )
+    } finally {
+      await prometheus.stop()
+    }
   })
 
   test('drains the claim of a pod that is gone', async () => {
