@@ -49,13 +49,14 @@ export async function openDamage(
     },
     async missing(ordinal, rows) {
       if (entries.has(ordinal)) return
-      entries.set(ordinal, rows)
       say('error', `${rows} accepted events are missing from the spool`, { rows })
       const name = `damaged/rows-${ordinal}-${rows}`
       await disk.remove(name)
       const entry = await disk.create(name)
       await entry.close()
       await disk.syncFolder()
+      // Last: on a full disk it is tried again, or the next process would not know of it.
+      entries.set(ordinal, rows)
     },
     rows: () => [...entries.values()].reduce((sum, rows) => sum + rows, 0),
   }

@@ -38,7 +38,7 @@ export interface Drain {
   /** There is something new to deliver. */
   readonly wake: () => void
   /** Sends what was sealed and not finished before, then whatever comes. Rejects when `stop.now` aborts. */
-  readonly run: (open: readonly Seal[], stop: DrainStop) => Promise<void>
+  readonly run: (open: () => readonly Seal[], stop: DrainStop) => Promise<void>
   /** Resolves when everything accepted until now is delivered. */
   readonly settle: () => Promise<void>
   /** Up to where everything is delivered. */
@@ -70,7 +70,7 @@ export function createDrain(deps: DrainDeps): Drain {
   let underWay: Promise<void>[] = []
   let settling: { readonly ordinal: number; readonly resolve: () => void }[] = []
 
-  async function run(open: readonly Seal[], stop: DrainStop): Promise<void> {
+  async function run(open: () => readonly Seal[], stop: DrainStop): Promise<void> {
     // After a failure: what is still on its way must not move the frontier behind our back.
     await Promise.allSettled(underWay)
     underWay = []
@@ -78,7 +78,7 @@ export function createDrain(deps: DrainDeps): Drain {
     const onAbort = () => wake()
     stop.finish.addEventListener('abort', onAbort)
     stop.now.addEventListener('abort', onAbort)
-    for (const seal of open) {
+    for (const seal of open()) {
       nextId = Math.max(nextId, seal.id + 1)
       await resume(seal, stop)
     }
@@ -86,6 +86,10 @@ export function createDrain(deps: DrainDeps): Drain {
       lastWindowMs = performance.now()
       const window = await source.take()
       if (window.rows > 0) await begin(window, stop)
+      else if (await source.missed(deps.end())) {
+        await Promise.all(underWay)
+        reached(source.cursor())
+      }
       // No memory until a window is delivered.
       else await (underWay[0] ?? pause(EMPTY_MS, stop.now))
     }
@@ -217,7 +221,7 @@ export function createDrain(deps: DrainDeps): Drain {
     { window, fates, id }: Sealed,
     refused: readonly RefusedRow[],
   ): Promise<void> {
-    frontier = window.to
+    reached(window.to)
     delivery.count(window.parcels, fates, refused)
     source.release(window)
     try {
@@ -228,8 +232,12 @@ export function createDrain(deps: DrainDeps): Drain {
       // before, the next one sends the block again, and its token drops it.
       delivery.say('warn', 'a delivered block could not be noted', { error: textOf(error) })
     }
-    for (const { ordinal, resolve } of settling) if (ordinal <= frontier.ordinal) resolve()
-    settling = settling.filter(({ ordinal }) => ordinal > frontier.ordinal)
+  }
+
+  function reached(to: Frontier): void {
+    frontier = to
+    for (const { ordinal, resolve } of settling) if (ordinal <= to.ordinal) resolve()
+    settling = settling.filter(({ ordinal }) => ordinal > to.ordinal)
   }
 
   return {

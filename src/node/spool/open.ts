@@ -54,7 +54,7 @@ export async function openFolderSpool(
     while (!closed.signal.aborted) {
       await sleep(TEND_MS, undefined, { signal: closed.signal, ref: false }).catch(() => undefined) // Closed.
       try {
-        if (closed.signal.aborted) return
+        if (isAborted(closed.signal)) return
         await (spool === undefined ? tryToOpen() : spool.tend())
       } catch (error) {
         delivery.bug(error)
@@ -103,6 +103,9 @@ export async function openFolderSpool(
     },
   }
 }
+
+// A function, because the compiler believes that a flag it saw false stays false over an await.
+const isAborted = (signal: AbortSignal) => signal.aborted
 
 /** An error of the file system, SQLite's words for one included, as opposed to a bug. */
 function isDiskError(error: unknown): error is Error & { readonly code: string } {

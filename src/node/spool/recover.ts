@@ -1,7 +1,12 @@
 import type { Damage } from './damage.ts'
 import type { Disk, DiskFile } from './disk.ts'
 import type { Frontier } from './seals.ts'
-import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, SEGMENT_VERSION } from './frame.ts'
+import {
+  decodeSegmentHeader,
+  SEGMENT_HEADER_BYTES,
+  SEGMENT_VERSION,
+  type SegmentHeader,
+} from './frame.ts'
 import { readFrames, segmentName, segmentNumber } from './segment.ts'
 import { decodeEnd, type EndNote } from './writer.ts'
 
@@ -12,8 +17,12 @@ export interface Segment {
   readonly bytes: number
   /** Of its first row. */
   readonly ordinal: number
+  /** 0 where nobody knows. */
   readonly createdAtMs: number
 }
+
+/** Numbers are 32 bits in the files; whoever made a file with a higher one, it was not us. */
+const NUMBER_MAX = 2 ** 32 - 2 ** 16
 
 /** What an earlier process left. */
 export interface Recovered {
@@ -45,11 +54,12 @@ export async function recover(
   // Newest first: only the newest that can be read may have a torn tail.
   for (const name of names.reverse()) {
     const number = segmentNumber(name) ?? 0
-    lastNumber = Math.max(lastNumber, number)
+    if (number <= NUMBER_MAX) lastNumber = Math.max(lastNumber, number)
     const file = await disk.open(name)
     try {
       const size = await file.size()
-      const header = decodeSegmentHeader(await file.read(0, SEGMENT_HEADER_BYTES))
+      const written = decodeSegmentHeader(await file.read(0, SEGMENT_HEADER_BYTES))
+      const header = written ?? (await headerOf(file, number, size, segments[0]))
       if (header !== undefined && header.version > SEGMENT_VERSION) {
         say('error', 'a segment of the spool was written by a newer version: it waits for that', {
           file: name,
@@ -61,6 +71,10 @@ export async function recover(
         if (size < SEGMENT_HEADER_BYTES && segments.length === 0) await disk.remove(name)
         else await damage.setAside(name, 'a file without the header of a segment')
         continue
+      }
+      if (written === undefined) {
+        const end = SEGMENT_HEADER_BYTES
+        await damage.keep(file, number, { kind: 'damage', at: 0, end, reason: NO_HEADER })
       }
       const isNewest = segments.length === 0
       const end = isNewest ? await cutTail(disk, damage, file, number, size) : undefined
@@ -87,6 +101,23 @@ export async function recover(
     readable: ordinal,
     ordinal: Math.max(ordinal, note.ordinal),
   }
+}
+
+const NO_HEADER = 'a segment without its header'
+
+/** What a damaged header said, as far as the frames tell it too; undefined where there are none. */
+async function headerOf(
+  file: DiskFile,
+  number: number,
+  size: number,
+  newer: Segment | undefined,
+): Promise<SegmentHeader | undefined> {
+  for await (const part of readFrames(file, number, SEGMENT_HEADER_BYTES, size)) {
+    if (part.kind === 'damage') continue
+    const createdAtMs = newer?.createdAtMs ?? 0
+    return { version: SEGMENT_VERSION, segment: number, ordinal: part.ordinal, createdAtMs }
+  }
+  return undefined
 }
 
 /** Finds the end of the last good frame and cuts what stands behind it, keeping a copy. */

@@ -21,6 +21,8 @@ export interface Frontier extends Position {
 
 /** What the log says at the start. */
 export interface SealLogContent {
+  /** Some of it could not be read: what it said may be done once more, which ids make harmless. */
+  readonly damaged: boolean
   readonly frontier: Frontier | undefined
   /** Sealed, and not known to be delivered; in order. */
   readonly open: readonly Seal[]
@@ -38,6 +40,8 @@ export interface SealLog {
 }
 
 const NAME = /^seals-(\d{10})\.log$/
+/** Whoever made a log with a higher number, it was not us. */
+const NUMBER_MAX = 4_000_000_000
 const LOG_BYTES_MAX = 16 * 1024 * 1024
 /** One byte a row: the place in this list, which only grows. */
 const FATES: readonly Fate[] = ['send', 'duplicate', 'expired']
@@ -47,16 +51,16 @@ export async function readSealLog(
   disk: Disk,
 ): Promise<SealLogContent & { readonly number: number }> {
   const numbers = (await disk.list())
-    .map((name) => NAME.exec(name)?.[1])
-    .filter((digits) => digits !== undefined)
-    .map(Number)
+    .map(numberOf)
+    .filter((number) => number !== undefined)
     .sort((a, b) => b - a)
   for (const number of numbers) {
     const content = await readOne(disk, nameOf(number))
     // A rotation that was cut short leaves a log that is not begun: the one before counts.
-    if (content !== undefined) return { ...content, number: numbers[0] ?? number }
+    if (content.begun) return { ...content, number: numbers[0] ?? number }
   }
-  return { frontier: undefined, open: [], number: numbers[0] ?? 0 }
+  const damaged = numbers.length > 0
+  return { frontier: undefined, open: [], number: numbers[0] ?? 0, damaged }
 }
 
 /** Begins a new log that holds `content`, and removes the others. */
@@ -88,8 +92,8 @@ export async function openSealLog(
     file = fresh
     at = records.reduce((sum, record) => sum + record.length, 0)
     for (const name of await disk.list()) {
-      const digits = NAME.exec(name)?.[1]
-      if (digits !== undefined && Number(digits) < number) await disk.remove(name)
+      const other = numberOf(name)
+      if (other !== undefined && other < number) await disk.remove(name)
     }
   }
 
@@ -129,6 +133,11 @@ export async function openSealLog(
       file = undefined
     },
   }
+}
+
+function numberOf(name: string): number | undefined {
+  const digits = NAME.exec(name)?.[1]
+  return digits === undefined || Number(digits) > NUMBER_MAX ? undefined : Number(digits)
 }
 
 function nameOf(number: number): string {
@@ -195,7 +204,7 @@ function decodeSeal(body: Buffer): Seal {
   return { id: body.readUIntLE(0, 6), from, to, ordinal, rows: to.ordinal - ordinal, fates }
 }
 
-async function readOne(disk: Disk, name: string): Promise<SealLogContent | undefined> {
+async function readOne(disk: Disk, name: string): Promise<SealLogContent & { begun: boolean }> {
   const file = await disk.open(name)
   try {
     const bytes = await file.read(0, await file.size())
@@ -205,16 +214,34 @@ async function readOne(disk: Disk, name: string): Promise<SealLogContent | undef
   }
 }
 
-function parse(bytes: Buffer): SealLogContent | undefined {
+/** A record at `at`; undefined where there is none that is whole. */
+function recordAt(bytes: Buffer, at: number): Buffer | undefined {
+  if (at + 9 > bytes.length) return undefined
+  const length = bytes.readUInt32LE(at)
+  const type = bytes.readUInt8(at + 8)
+  if (length < 1 || at + 8 + length > bytes.length || type < FRONTIER || type > BEGUN) {
+    return undefined
+  }
+  const body = bytes.subarray(at + 8, at + 8 + length)
+  return crc32(body) === bytes.readUInt32LE(at + 4) ? body : undefined
+}
+
+function parse(bytes: Buffer): SealLogContent & { begun: boolean } {
   let frontier: Frontier | undefined
-  let begun = false
+  let [begun, damaged, skipped] = [false, false, false]
   const open = new Map<number, Seal>()
-  for (let at = 0; at + 9 <= bytes.length;) {
-    const length = bytes.readUInt32LE(at)
-    const body = bytes.subarray(at + 8, at + 8 + length)
-    if (length < 1 || body.length !== length || crc32(body) !== bytes.readUInt32LE(at + 4)) break
-    const type = body.readUInt8(0)
+  for (let at = 0; at < bytes.length;) {
+    const body = recordAt(bytes, at)
+    if (body === undefined) {
+      // What comes behind a damaged record counts all the same: it says how far delivery went.
+      skipped = true
+      at += 1
+      continue
+    }
+    // At the very end it is a write that a crash cut short, and was never acted upon.
+    damaged ||= skipped
     const content = body.subarray(1)
+    const type = body.readUInt8(0)
     if (type === BEGUN) {
       begun = true
     } else if (type === FRONTIER) {
@@ -222,12 +249,14 @@ function parse(bytes: Buffer): SealLogContent | undefined {
     } else if (type === SEAL) {
       const seal = decodeSeal(content)
       open.set(seal.id, seal)
-    } else if (type === DONE) {
+    } else {
       open.delete(content.readUIntLE(0, 6))
       frontier = readPlace(content, 6)
     }
-    at += 8 + length
+    at += 8 + body.length
   }
-  if (!begun) return undefined
-  return { frontier, open: [...open.values()].sort((a, b) => a.id - b.id) }
+  // Windows end in their order: one before the frontier is done, also where its note is damaged.
+  const passed = frontier?.ordinal ?? 0
+  const left = [...open.values()].filter(({ ordinal, rows }) => ordinal + rows > passed)
+  return { frontier, open: left.sort((a, b) => a.id - b.id), begun, damaged }
 }

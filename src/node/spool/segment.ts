@@ -92,13 +92,14 @@ async function findFrame(
   to: number,
 ): Promise<number> {
   for (let at = from; at < to;) {
-    const chunk = await file.read(at, Math.min(READ_BYTES, to - at))
-    if (chunk.length === 0) return to
+    const wanted = Math.min(READ_BYTES, to - at)
+    const chunk = await file.read(at, wanted)
     for (let i = nextMarker(chunk, 0); i >= 0; i = nextMarker(chunk, i + 1)) {
       if (i + FRAME_HEADER_BYTES > chunk.length) break
       if (decodeFrameHeader(chunk, i, segment) !== undefined) return at + i
     }
-    if (at + chunk.length >= to) return to
+    // Shorter than asked for: the file ends before it should, and nothing more can be found.
+    if (at + chunk.length >= to || chunk.length < wanted) return to
     at += chunk.length - FRAME_HEADER_BYTES
   }
   return to

@@ -44,6 +44,12 @@ export interface Source {
    * rows when there are none, or when there is no memory until a window is released.
    */
   readonly take: (until?: Position) => Promise<Window>
+  /**
+   * Tells rows as missing that should stand before `end`, where everything before it was read and
+   * they were not there: frames that were damaged after they had been written. False where there
+   * are none.
+   */
+  readonly missed: (end: Frontier) => Promise<boolean>
   /** The window is delivered, and so are all before it: their memory is free. */
   readonly release: (window: Window) => void
 }
@@ -77,9 +83,10 @@ export function createSource(deps: SourceDeps): Source {
       const last = queue.at(-1)
       // Only without a gap: what is skipped once is read from disk, and all behind it until that has caught up.
       if (!samePlace(frame, last === undefined ? cursor : endOf(last.frame))) return
-      const batch = kept(frame.parcel.batch, true)
-      if (batch === undefined) return
-      const parcel = { batch, rows: frame.parcel.rows }
+      // A giant too: with memory of its own, any number of them could wait here.
+      const bytes = ring.keep(frame.parcel.batch.bytes)
+      if (bytes === undefined) return
+      const parcel = { batch: { ...frame.parcel.batch, bytes }, rows: frame.parcel.rows }
       queue.push({ frame: { ...frame, parcel }, mark: ring.mark() })
     }
   }
@@ -187,6 +194,11 @@ export function createSource(deps: SourceDeps): Source {
       queue = []
     },
     cursor: () => cursor,
+    async missed(end) {
+      if (!isReached(end) || end.ordinal <= cursor.ordinal) return false
+      await expectOrdinal(end.ordinal)
+      return true
+    },
     release: ({ mark }) => ring.freeUpTo(mark),
   }
 }

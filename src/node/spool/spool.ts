@@ -47,6 +47,7 @@ export async function openSpool(
 ): Promise<DiskSpool> {
   const damage = await openDamage(disk, delivery.say)
   const log = await readSealLog(disk)
+  if (log.damaged) delivery.say('error', 'the log of what is delivered is damaged')
   const found = await recover(disk, damage, log.frontier, delivery.say)
   const seals = await openSealLog(disk, log)
   const reserve = await openReserve(disk)
@@ -83,7 +84,9 @@ function assemble(deps: AssembleDeps): Parts {
   const { disk, delivery, limits, found } = deps
   const segments = new Map(found.segments.map((segment) => [segment.number, segment]))
   const ages = rememberAges()
-  for (const { ordinal, createdAtMs } of found.segments) ages.note(ordinal, createdAtMs)
+  for (const { ordinal, createdAtMs } of found.segments) {
+    if (createdAtMs > 0) ages.note(ordinal, createdAtMs)
+  }
   const undeliverable = { count: 0 }
 
   const writer = openWriter({
@@ -187,10 +190,10 @@ function makeSpool(parts: Parts, deps: SpoolDeps): DiskSpool {
   async function runUntilStopped(stop: DrainStop): Promise<void> {
     while (!stop.now.aborted) {
       try {
-        await drain.run(deps.seals.open(), stop)
+        await drain.run(deps.seals.open, stop)
         return
       } catch (error) {
-        if (stop.now.aborted) break
+        if (isAborted(stop.now)) break
         // A bug or a disk that cannot be read. What is sealed is sent as sealed, the rest is read again.
         delivery.bug(error)
         await sleep(RESTART_MS)
@@ -275,6 +278,9 @@ function makeSpool(parts: Parts, deps: SpoolDeps): DiskSpool {
     },
   }
 }
+
+// A function, because the compiler believes that a flag it saw false stays false over an await.
+const isAborted = (signal: AbortSignal) => signal.aborted
 
 interface Ages {
   readonly note: (ordinal: number, atMs: number) => void

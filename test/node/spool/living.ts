@@ -22,8 +22,8 @@ export interface Life {
   readonly spool: DiskSpool
   /** Accepts `count` events in one batch, and gives back their ids. */
   readonly accept: (count: number, more?: Partial<Occurrence>) => Promise<readonly string[]>
-  /** Delivers until nothing waits, for at most `graceMs`, and lets go of the folder. */
-  readonly end: (graceMs?: number) => Promise<void>
+  /** Delivers until nothing waits or the grace time is over, and lets go of the folder. */
+  readonly end: () => Promise<void>
   readonly said: readonly string[]
   readonly bugs: readonly unknown[]
 }
@@ -35,11 +35,13 @@ export interface LifeOptions {
   readonly delivery?: Partial<Parameters<typeof deliveryTo>[1]>
   /** False: it accepts and delivers nothing until `end`. */
   readonly delivers?: boolean
+  /** Longest that `end` waits for delivery. */
+  readonly graceMs?: number
 }
 
 /** Opens the spool on `disk` and delivers to `store`. */
 export async function live(disk: Disk, options: LifeOptions = {}): Promise<Life> {
-  const { store = memoryStore(), limits, delivers = true } = options
+  const { store = memoryStore(), limits, delivers = true, graceMs = 10_000 } = options
   const bugs: unknown[] = []
   const said: string[] = []
   const delivery: Delivery = deliveryTo(store, {
@@ -49,7 +51,7 @@ export async function live(disk: Disk, options: LifeOptions = {}): Promise<Life>
   })
   const spool = await openSpool(disk, delivery, { ...LIMITS, ...limits })
   const stopping = new AbortController()
-  let drained = delivers ? spool.drain(stopping.signal, 10_000) : undefined
+  let drained = delivers ? spool.drain(stopping.signal, graceMs) : undefined
   return {
     spool,
     said,
@@ -59,7 +61,7 @@ export async function live(disk: Disk, options: LifeOptions = {}): Promise<Life>
       await spool.append(parcelOf(occurrences))
       return occurrences.map(({ id }) => id)
     },
-    async end(graceMs = 10_000) {
+    async end() {
       stopping.abort()
       drained ??= spool.drain(stopping.signal, graceMs)
       await drained
