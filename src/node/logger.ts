@@ -2,7 +2,7 @@ import { createRequire } from 'node:module'
 import pino, { type DestinationStream, type Logger } from 'pino'
 
 const FLUSH_EVERY_MS = 200
-const BUFFER_BYTES = 4 * 1024
+const BUFFER_BYTES = 16 * 1024 - 1
 
 /** How to log. */
 export interface LoggerOptions {
