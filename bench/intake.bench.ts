@@ -1,6 +1,6 @@
 // What an event costs, beside the two ceilings: HTTP without keeping anything, ClickHouse without us.
 // Budget: server + ClickHouse at most 5.0 CPU seconds per 100,000 events in batches of 100, at most 15 one by one.
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,6 +16,9 @@ import { cpuSeconds, ended, memoryMb, ready, startProgram, stopProgram } from '.
 const EVENTS = Number(process.env['BENCH_EVENTS'] ?? 200_000)
 const SINGLES = Number(process.env['BENCH_SINGLES'] ?? 40_000)
 const KEY = 'ei_test_key_12345'
+const PAGE = 'docs/benchmarks.md'
+const BEGIN = '<!-- intake: begin -->'
+const END = '<!-- intake: end -->'
 const HEADERS = { 'Content-Type': 'application/json', 'X-API-Key': KEY }
 
 const folder = mkdtempSync(join(tmpdir(), 'error-ingestor-bench-'))
@@ -209,21 +212,55 @@ async function allStored(database: string, ids: readonly string[]): Promise<numb
   throw new Error('Not all that was acknowledged was stored within a minute.')
 }
 
-function print(): void {
-  const per100k = (seconds: number, events: number) => (seconds * 100_000) / events
-  for (const line of lines) {
-    const { load, events } = line
-    const server = per100k(line.serverCpu, events)
-    const store = per100k(line.clickhouseCpu, events)
-    const parts = [
-      `${server.toFixed(2)} + ${store.toFixed(2)} = ${(server + store).toFixed(2)} CPU s per 100,000`,
-      load && `${Math.round(events / load.seconds)} events/s accepted`,
-      line.storedSeconds && `${Math.round(events / line.storedSeconds)} events/s stored`,
-      load &&
-        `p50 ${percentile(load.latenciesMs, 0.5).toFixed(1)} ms, p99 ${percentile(load.latenciesMs, 0.99).toFixed(1)} ms`,
-      `peak ${Math.round(line.peakMb)} MB`,
-      load && JSON.stringify(load.statuses),
-    ]
-    process.stdout.write(`${line.name}\n    ${parts.filter(Boolean).join(' · ')}\n`)
+interface Row {
+  readonly name: string
+  readonly server: number
+  readonly clickhouse: number
+  readonly rest: readonly string[]
+}
+
+function rowOf({ load, events, ...line }: Line): Row {
+  const per100k = (seconds: number) => (seconds * 100_000) / events
+  const ms = (share: number) => percentile(load?.latenciesMs ?? [], share).toFixed(1)
+  return {
+    name: line.name,
+    server: per100k(line.serverCpu),
+    clickhouse: per100k(line.clickhouseCpu),
+    rest: [
+      load === undefined ? '' : String(Math.round(events / load.seconds)),
+      line.storedSeconds === undefined ? '' : String(Math.round(events / line.storedSeconds)),
+      load === undefined ? '' : `${ms(0.5)} / ${ms(0.99)}`,
+      String(Math.round(line.peakMb)),
+      line.stored === undefined ? '' : `${line.stored} of ${events}`,
+    ],
   }
+}
+
+function print(): void {
+  const rows = lines.map(rowOf)
+  const [store, ...others] = rows
+  const table = [
+    '| | server + ClickHouse, CPU s per 100,000 events | accepted/s | stored/s | p50 / p99 ms | peak MB | stored |',
+    '| --- | --- | --- | --- | --- | --- | --- |',
+    ...rows.map(({ name, server, clickhouse, rest }) => {
+      const sum = server + clickhouse
+      const cost = `${server.toFixed(2)} + ${clickhouse.toFixed(2)} = ${sum.toFixed(2)}`
+      return `| ${[name, cost, ...rest].join(' | ')} |`
+    }),
+  ]
+  const ratios = [0, 2].flatMap((at) => {
+    const [bare, us] = [others[at], others[at + 1]]
+    if (store === undefined || bare === undefined || us === undefined) return []
+    const ceiling = bare.server + store.clickhouse
+    const ratio = (us.server + us.clickhouse) / ceiling
+    return [
+      `- ${us.name}: ${ratio.toFixed(2)} times the sum of the two ceilings (${ceiling.toFixed(2)}).`,
+    ]
+  })
+  const text = [...table, '', ...ratios].join('\n')
+  process.stdout.write(`${text}\n`)
+  if (!process.argv.includes('--write')) return
+  const page = readFileSync(PAGE, 'utf8')
+  const begin = page.indexOf('\n', page.indexOf(BEGIN)) + 1
+  writeFileSync(PAGE, `${page.slice(0, begin)}\n${text}\n\n${page.slice(page.indexOf(END))}`)
 }
