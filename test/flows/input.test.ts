@@ -16,7 +16,7 @@ const MIB = 1024 * 1024
 
 let site: Site
 beforeAll(async () => {
-  site = await aSite({ INTAKE_TIMEOUT_MS: '1500' })
+  site = await aSite({ INTAKE_TIMEOUT_MS: '1500', DELIVERY_AGE_MS_MAX: '20' })
 })
 afterAll(async () => {
   expect(await site.undocumented()).toEqual([])

