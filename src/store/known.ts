@@ -43,7 +43,8 @@ export async function knownIds(
 
 /**
  * Which of these events stand in the table now, however old. Exact, and slower than
- * {@link knownIds}: it is for a block that ClickHouse refused.
+ * {@link knownIds}: it is for a block that is not sent again as it was. What an insert that was cut
+ * short has left in the table alone is told to the other tables, since nobody else will do it.
  * @returns keys as `appId + NUL + id`.
  * @throws RangeError when an id is no UUID in lower case with dashes.
  */
@@ -62,7 +63,37 @@ export async function storedIds(
     { database },
     run({}, signal),
   )
-  return among(rows, found)
+  const stored = among(rows, found)
+  const isStored = ({ appId, id }: EventKey) => stored.has(`${appId}\0${id}`)
+  await completeViews(clickhouse, database, rows.filter(isStored), signal)
+  return stored
+}
+
+/** Rows reach the table first and its views after it: a crash between leaves them unseen. */
+async function completeViews(
+  clickhouse: ClickHouse,
+  database: string,
+  stored: readonly EventKey[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const seen = await knownIds(clickhouse, database, stored, signal)
+  const unseen = stored.filter(({ appId, id }) => !seen.has(`${appId}\0${id}`))
+  if (unseen.length === 0) return
+  // The one that is asked first goes last: where this is cut short too, it is done again.
+  await clickhouse.command(
+    `INSERT INTO {database: Identifier}.arrivals (stored_at, app_id, id)
+    SELECT now('UTC'), app_id, toUUID(UUIDNumToString(id)) FROM (${asked(unseen)})`,
+    { database },
+    run({}, signal),
+  )
+  await clickhouse.command(
+    `INSERT INTO {database: Identifier}.seen (h0, h1, h2, id, app_id, stored_at)
+    WITH cityHash64(app_id, id) AS hash
+    SELECT toUInt16(hash), toUInt16(bitShiftRight(hash, 16)), toUInt32(bitShiftRight(hash, 32)),
+      toUUID(UUIDNumToString(id)), app_id, now('UTC') FROM (${asked(unseen)})`,
+    { database },
+    run({}, signal),
+  )
 }
 
 /**
