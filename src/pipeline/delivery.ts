@@ -69,6 +69,11 @@ export interface Delivery {
    * What it decided must be sealed before anything is sent.
    */
   readonly judge: (window: readonly Parcel[], signal: AbortSignal) => Promise<readonly Fate[]>
+  /**
+   * The same for what is left of a window that was sealed, and may have been sent, as a block that
+   * cannot be made again because frames of it are damaged. All windows before it must be delivered.
+   */
+  readonly judgeAgain: Delivery['judge']
   /** The blocks of a judged window; a pure function of it. */
   readonly blocks: (window: readonly Parcel[], fates: readonly Fate[]) => readonly Block[]
   /** Tells the memory of recent ids about rows that were sealed by an earlier process. */
@@ -122,8 +127,25 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
       const known = asked.length === 0 ? new Set<string>() : await deps.knownIds(asked, signal)
       deps.stage('known', deps.nowMs() - startedAtMs, rows.length)
       return rows.map((row) => {
-        const isNew = deps.recent.add(row.appId, row.id) || forgiven.delete(idKey(row))
+        // Always taken back: what stayed forgiven would let a later resend in.
+        const isForgiven = forgiven.size > 0 && forgiven.delete(idKey(row))
+        const isNew = deps.recent.add(row.appId, row.id) || isForgiven
         return isNew && !(known.size > 0 && known.has(idKey(row))) ? 'send' : 'duplicate'
+      })
+    },
+
+    async judgeAgain(window, signal) {
+      const rows = window.flatMap((parcel) => parcel.rows)
+      // The memory of recent ids knows them all from the first time, and tells nothing. An insert
+      // that a crash cut short may have left rows in the table alone, which only storedIds sees.
+      const gone = new Set(await deps.storedIds(rows, signal))
+      for (const key of await deps.knownIds(rows, signal)) gone.add(key)
+      return rows.map((row) => {
+        deps.recent.add(row.appId, row.id)
+        const key = idKey(row)
+        if (gone.has(key)) return 'duplicate'
+        gone.add(key)
+        return 'send'
       })
     },
 

@@ -28,30 +28,44 @@ export async function deliverRows(
   deps: DeliveryDeps,
   signal: AbortSignal,
 ): Promise<readonly RefusedRow[]> {
-  let storedSome = false
+  /** What the store took last of this block. */
+  let taken: { readonly rows: readonly BlockRow[]; readonly token: string } | undefined
 
   /** Resolves with undefined when stored, else with the error that speaks against the rows. */
   async function attempt(rows: readonly BlockRow[], token: string): Promise<unknown> {
     for (let tries = 1; ; tries += 1) {
       signal.throwIfAborted()
       try {
-        await deps.insert(
-          { format: block.format, body: piecesOf(rows), token, rows: rows.length },
-          signal,
-        )
-        storedSome = true
+        await insert(rows, token)
+        taken = { rows, token }
         return undefined
       } catch (error) {
         signal.throwIfAborted()
         if (deps.isContentRefusal(error)) return error
-        // A single row is given up for an unknown error only where its neighbours were taken.
-        const suspicious = tries >= TRIES_BEFORE_SUSPICION && (rows.length > 1 || storedSome)
-        if (suspicious && tries % TRIES_BEFORE_SUSPICION === 0 && isAnswer(error)) return error
+        const isSuspicious = tries % TRIES_BEFORE_SUSPICION === 0 && isAnswer(error)
+        if (isSuspicious && (rows.length > 1 || (await takesOthers()))) return error
         if (tries === 1 || tries % 10 === 0) {
           deps.say('warn', 'insert failed, trying again', { tries, error: textOf(error) })
         }
         await pause(backoffMs(tries, deps.random), signal)
       }
+    }
+  }
+
+  const insert = (rows: readonly BlockRow[], token: string) =>
+    deps.insert({ format: block.format, body: piecesOf(rows), token, rows: rows.length }, signal)
+
+  /**
+   * A single row is given up for an unknown error only where its neighbours are taken at this very
+   * moment: they are sent once more, which their token makes harmless.
+   */
+  async function takesOthers(): Promise<boolean> {
+    if (taken === undefined) return false
+    try {
+      await insert(taken.rows, taken.token)
+      return true
+    } catch {
+      return false // Then it is the store, and the row is tried again as before.
     }
   }
 
@@ -88,9 +102,14 @@ export async function deliverRows(
   return error === undefined ? [] : halve(block.rows, error)
 }
 
-/** ClickHouse answered, as opposed to a network that did not. */
+/** ClickHouse answered, with one of its codes, as opposed to a network that did not. */
 function isAnswer(error: unknown): boolean {
-  return error instanceof Error && error.name === 'ClickHouseError'
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    typeof error.code === 'string' &&
+    /^\d+$/.test(error.code)
+  )
 }
 
 function textOf(error: unknown): string {

@@ -101,18 +101,23 @@ export function createDrain(deps: DrainDeps): Drain {
     source.seek({ ...seal.from, ordinal: seal.ordinal })
     const window = await source.take(seal.to)
     if (window.rows !== seal.rows || seal.fates.length !== seal.rows) {
-      // Frames of it are damaged: what is left is asked after anew, as if it had never been sealed.
-      if (window.rows > 0) await begin(window, stop)
+      // Frames of it are damaged, so its blocks cannot be made again: what is left is asked after anew.
+      await Promise.all(underWay)
+      if (window.rows > 0) await begin(window, stop, { id: seal.id, judge: delivery.judgeAgain })
+      else await finish({ window, fates: [], id: seal.id, judgedAtMs: 0 }, [])
       return
     }
     delivery.remember(window.parcels.flatMap(({ rows }) => rows))
     await launch({ window, fates: seal.fates, id: seal.id, judgedAtMs: -Infinity }, stop)
   }
 
-  async function begin(window: Window, stop: DrainStop): Promise<void> {
+  async function begin(
+    window: Window,
+    stop: DrainStop,
+    { id, judge } = { id: nextId++, judge: delivery.judge },
+  ): Promise<void> {
     const judgedAtMs = performance.now()
-    const fates = await judge(window, stop)
-    const id = nextId++
+    const fates = await judged(() => judge(window.parcels, stop.now), stop)
     const { from, to, rows } = window
     await seal({ id, from, to, ordinal: to.ordinal - rows, rows, fates }, stop)
     await launch({ window, fates, id, judgedAtMs }, stop)
@@ -144,11 +149,14 @@ export function createDrain(deps: DrainDeps): Drain {
   }
 
   /** Decides what becomes of each row; waits for the store as long as it takes. */
-  async function judge(window: Window, stop: DrainStop): Promise<readonly Fate[]> {
+  async function judged(
+    judge: () => Promise<readonly Fate[]>,
+    stop: DrainStop,
+  ): Promise<readonly Fate[]> {
     for (let tries = 1; ; tries += 1) {
       stop.now.throwIfAborted()
       try {
-        return await delivery.judge(window.parcels, stop.now)
+        return await judge()
       } catch (error) {
         stop.now.throwIfAborted()
         if (tries === 1 || tries % 20 === 0) {

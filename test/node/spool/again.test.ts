@@ -1,0 +1,252 @@
+import { expect, test, vi } from 'vitest'
+import { idKey } from '../../../src/pipeline/delivery.ts'
+import { segmentName } from '../../../src/node/spool/segment.ts'
+import { memoryDisk } from '../../support/memory-disk.ts'
+import { memoryStore } from '../../support/memory-store.ts'
+import { anOccurrence } from '../../support/occurrence.ts'
+import { live, LIMITS, notOnce, parcelOf } from './living.ts'
+
+const refused = (code: string) => Object.assign(new Error('Refused.'), { code, type: 'NAME' })
+const isContentRefusal = (error: unknown) =>
+  error instanceof Error && 'code' in error && error.code === '469'
+
+/** A store that refuses blocks with a poisonous row, in the words of ClickHouse. */
+function choosyStore(code: string, store = memoryStore()) {
+  const poison = new Set<string>()
+  const insert: typeof store.insert = async (block, signal) => {
+    const text = Buffer.concat([...block.body]).toString('latin1')
+    if ([...poison].some((message) => text.includes(message))) throw refused(code)
+    await store.insert(block, signal)
+  }
+  return { store, poison, insert }
+}
+
+/** Retries without their pauses. */
+const noPause = { random: () => -0.999 }
+
+test.each([
+  ['a code that speaks against the content', '469'],
+  ['a code that nobody knows', '99999'],
+])(
+  'rows refused with %s are kept aside alone, their neighbours are stored once',
+  async (_, code) => {
+    const { store, poison, insert } = choosyStore(code)
+    poison.add('poison')
+    const disk = memoryDisk()
+    const life = await live(disk, { store, delivery: { insert, isContentRefusal, ...noPause } })
+    const good = await life.accept(20)
+    const bad = await life.accept(2, { message: 'poison' })
+    const more = await life.accept(20)
+    await vi.waitUntil(() => life.spool.status().rows === 0, { timeout: 20_000 })
+    expect(notOnce(store, [...good, ...more])).toEqual([])
+    const kept = disk.names().filter((name) => name.startsWith('undeliverable/'))
+    expect(kept.map((name) => name.slice(-41, -5)).sort()).toEqual([...bad].sort())
+    await life.end()
+  },
+)
+
+test('a row is not given up because the store fails with its own troubles after it took others', async () => {
+  const store = memoryStore()
+  let inserts = 0
+  let isIll = false
+  const insert: typeof store.insert = async (block, signal) => {
+    inserts += 1
+    if (isIll) throw refused('241') // MEMORY_LIMIT_EXCEEDED
+    await store.insert(block, signal)
+    isIll = true
+  }
+  const disk = memoryDisk()
+  // Two months: the first block is taken, the second meets the trouble.
+  const life = await live(disk, { store, delivers: false, delivery: { insert, ...noPause } })
+  const monthMs = 31 * 86_400_000
+  const [old, now] = [anOccurrence({ timestampMs: Date.now() - 2 * monthMs }), anOccurrence()]
+  await life.spool.append(parcelOf([old, now]))
+  const ended = life.end()
+  await vi.waitUntil(() => inserts > 60)
+  expect(disk.names().filter((name) => name.startsWith('undeliverable/'))).toEqual([])
+  isIll = false
+  await ended
+  expect(notOnce(store, [old.id, now.id])).toEqual([])
+})
+
+test('an undeliverable row that is marked is sent again, once, also after a restart', async () => {
+  const { store, poison, insert } = choosyStore('469')
+  poison.add('poison')
+  const disk = memoryDisk()
+  const options = { store, delivery: { insert, isContentRefusal, ...noPause } }
+  const first = await live(disk, options)
+  const occurrence = anOccurrence({ message: 'poison' })
+  await first.spool.append(parcelOf([occurrence]))
+  await vi.waitUntil(() => first.spool.status().undeliverable === 1)
+  await first.end()
+
+  poison.clear()
+  const [name = ''] = disk.names().filter((each) => each.startsWith('undeliverable/'))
+  await disk.rename(name, `${name}.retry`)
+  const second = await live(disk, options)
+  await second.spool.tend()
+  await vi.waitUntil(() => store.counts().get(occurrence.id) === 1)
+  expect(disk.names().filter((each) => each.startsWith('undeliverable/'))).toEqual([])
+  // A resend by its client is no reason to store it twice, were it not known to the store either.
+  await second.spool.append(parcelOf([occurrence]))
+  await second.end()
+  expect(store.counts().get(occurrence.id)).toBe(1)
+})
+
+test('of a sealed window with a damaged frame the rest is sent, also in the same process', async () => {
+  const disk = memoryDisk()
+  const store = memoryStore()
+  let away = true
+  const insert: typeof store.insert = async (block, signal) => {
+    if (away) throw new Error('ClickHouse is away.')
+    await store.insert(block, signal)
+  }
+  const life = await live(disk, { store, delivers: false, delivery: { insert }, graceMs: 300 })
+  const [a, b, c] = [await life.accept(3), await life.accept(4), await life.accept(5)]
+  await life.end() // Sealed, and not delivered.
+  const segment = await disk.open(segmentName(1))
+  const size = await segment.size()
+  const [byte = 0] = await segment.read(Math.floor(size * 0.4), 1)
+  await segment.write([Buffer.from([byte ^ 1])], Math.floor(size * 0.4))
+  // What its insert left behind: the first batch, which only the table itself tells.
+  const occurrences = a.map((id) => anOccurrence({ id }))
+  const { batch } = parcelOf(occurrences)
+  await store.insert(
+    { format: batch.format, body: [batch.bytes], token: 'x', rows: 3 },
+    AbortSignal.timeout(1_000),
+  )
+
+  away = false
+  const next = await live(disk, {
+    store,
+    delivery: { insert, knownIds: () => Promise.resolve(new Set()) },
+  })
+  await vi.waitUntil(() => next.spool.status().rows === 0)
+  await next.end()
+  expect(next.spool.status().damagedRows).toBe(4)
+  expect(notOnce(store, [...a, ...c])).toEqual([])
+  expect(b.filter((id) => store.counts().has(id))).toEqual([])
+  // The seal is closed: the next process finds nothing to send.
+  const last = await live(disk, { store, delivers: false })
+  expect(last.spool.status().rows).toBe(0)
+  await last.end()
+})
+
+test('net 1: a block whose answer was lost is stored once, as its token is the same after a restart', async () => {
+  const disk = memoryDisk()
+  const store = memoryStore()
+  // Nothing else may catch it: neither what the process remembers nor what the store knows.
+  const blind = {
+    recent: { add: () => true, has: () => false },
+    knownIds: () => Promise.resolve(new Set<string>()),
+    storedIds: () => Promise.resolve(new Set<string>()),
+  }
+  store.fail = () => 'after'
+  const first = await live(disk, { store, delivery: blind, graceMs: 200 })
+  const ids = await first.accept(7)
+  await vi.waitUntil(() => notOnce(store, ids).length === 0)
+  await first.end()
+  store.fail = () => 'no'
+  const second = await live(disk, { store, delivery: blind })
+  const more = await second.accept(2)
+  await second.end()
+  expect(notOnce(store, [...ids, ...more])).toEqual([])
+})
+
+test('net 2: a resend to the same process is not stored again, though the store does not know it yet', async () => {
+  const store = memoryStore()
+  const delivery = { knownIds: () => Promise.resolve(new Set<string>()) }
+  const life = await live(memoryDisk(), { store, delivery })
+  const occurrences = [anOccurrence(), anOccurrence(), anOccurrence()]
+  await life.spool.append(parcelOf(occurrences))
+  await vi.waitUntil(() => life.spool.status().rows === 0)
+  await life.spool.append(parcelOf([anOccurrence(), ...occurrences.slice(1)]))
+  await life.spool.append(parcelOf(occurrences.slice(2)))
+  await life.end()
+  expect([...store.counts().values()]).toEqual([1, 1, 1, 1])
+})
+
+test('net 3: a resend to another process is not stored again where the store knows it', async () => {
+  const store = memoryStore()
+  const [a, b] = [await live(memoryDisk(), { store }), await live(memoryDisk(), { store })]
+  const occurrences = [anOccurrence(), anOccurrence()]
+  await a.spool.append(parcelOf(occurrences))
+  await vi.waitUntil(() => a.spool.status().rows === 0)
+  await b.spool.append(parcelOf([...occurrences, anOccurrence()]))
+  await Promise.all([a.end(), b.end()])
+  expect([...store.counts().values()]).toEqual([1, 1, 1])
+})
+
+test('a block that waited over half a minute has its doubles looked for, whatever the clock does', async () => {
+  const store = memoryStore()
+  const told: string[] = []
+  let offsetMs = 0
+  const real = performance.now.bind(performance)
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => real() + offsetMs)
+  try {
+    const life = await live(memoryDisk(), {
+      store,
+      delivery: {
+        nowMs: () => Date.now() - offsetMs * 100, // A clock that jumps back.
+        insert: async (block, signal) => {
+          offsetMs += 31_000
+          await store.insert(block, signal)
+        },
+        recordDoubles: (rows) => {
+          told.push(...rows.map(idKey))
+          return Promise.resolve()
+        },
+      },
+    })
+    await life.accept(2)
+    await life.end()
+  } finally {
+    clock.mockRestore()
+  }
+  expect(told).toHaveLength(2)
+})
+
+test('a window that ends while another one fails is not sent again', async () => {
+  const disk = memoryDisk()
+  const { store, poison, insert } = choosyStore('469')
+  poison.add('poison')
+  const slow = Promise.withResolvers<undefined>()
+  let isDiskBad = true
+  let counted = 0
+  const failing = {
+    ...disk,
+    create: (name: string) =>
+      isDiskBad && name.startsWith('undeliverable/')
+        ? Promise.reject(Object.assign(new Error('EIO'), { code: 'EIO', syscall: 'open' }))
+        : disk.create(name),
+  }
+  let inserts = 0
+  const life = await live(failing, {
+    store,
+    delivers: false,
+    limits: { ...LIMITS, rowsMax: 2, segmentBytes: 1 },
+    delivery: {
+      isContentRefusal,
+      ...noPause,
+      insert: async (block, signal) => {
+        inserts += 1
+        if (inserts === 1) await slow.promise
+        await insert(block, signal)
+      },
+      outcome: (_protocol, { kind }, count) => {
+        if (kind === 'stored') counted += count
+      },
+    },
+  })
+  const good = await life.accept(2)
+  await life.accept(2, { message: 'poison' })
+  const ended = life.end()
+  await vi.waitUntil(() => inserts >= 4) // The second window failed to be set aside.
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  slow.resolve(undefined)
+  isDiskBad = false
+  await ended
+  expect(notOnce(store, good)).toEqual([])
+  expect(counted).toBe(2)
+  expect(life.spool.status()).toMatchObject({ damagedRows: 0, undeliverable: 2 })
+})
