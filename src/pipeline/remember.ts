@@ -69,7 +69,7 @@ function among<T>(sharers: readonly Kept<T>[] | undefined, text: string): Kept<T
 }
 
 function sample(text: string): number {
-  const step = (text.length >> 8) + 1
+  const step = (text.length >> 7) + 1
   let sampled = text.length
   for (let at = text.length - 1; at >= 0; at -= step) {
     sampled = Math.imul(sampled ^ text.charCodeAt(at), 0x01000193)
