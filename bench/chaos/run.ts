@@ -1,0 +1,159 @@
+// Kills, hangs, fills, damages, and compares what was acknowledged with what is stored.
+// Budget: 0 lost, 0 double; --quick is done in two minutes.
+import { execFileSync } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import type { Destroyed } from './damage.ts'
+import { createEvents } from './events.ts'
+import { CLICKHOUSE_FAULTS, SERVER_FAULTS, type Target } from './faults.ts'
+import { startLoad } from './load.ts'
+import { seeded, type Random } from './random.ts'
+import { reconcile } from './reconcile.ts'
+import { isGood, textOf, writeDocs, type Report } from './report.ts'
+import { openWorld, type Server, type World } from './world.ts'
+
+const HELP = `npm run chaos -- [--faults 200] [--events 1000000] [--seed N] [--quick] [--write] [--keep]
+  --quick   40 faults and 100,000 events, in about a minute and a half
+  --write   puts the result into docs/reliability.md
+  --keep    leaves the folder with all logs
+`
+const SMALL_DISK = '96m'
+const DRAIN_MS_MAX = 180_000
+const RUN_MS_MAX = 900_000
+
+const { values: asked } = parseArgs({
+  options: {
+    faults: { type: 'string' },
+    events: { type: 'string' },
+    seed: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    write: { type: 'boolean', default: false },
+    keep: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+})
+if (asked.help) {
+  process.stdout.write(HELP)
+  process.exit(0)
+}
+const seed = Number(asked.seed ?? Math.floor(Math.random() * 1_000_000))
+const faults = Number(asked.faults ?? (asked.quick ? 40 : 200))
+const wanted = Number(asked.events ?? (asked.quick ? 100_000 : 1_000_000))
+process.stdout.write(`chaos: seed ${seed}, ${faults} faults, ${wanted} events\n`)
+
+const folder = mkdtempSync(join(tmpdir(), 'error-ingestor-chaos-'))
+const skipped: string[] = []
+const smallDisk = mountSmallDisk()
+let world: World | undefined
+let good = false
+try {
+  world = await openWorld({ folder, smallDisk })
+  const report = await run(world)
+  process.stdout.write(textOf(report))
+  good = isGood(report)
+  if (asked.write) writeDocs(report)
+} finally {
+  await world?.close()
+  if (smallDisk !== undefined) {
+    if (!good) cpSync(smallDisk, join(folder, 'b'), { recursive: true })
+    execFileSync('umount', [smallDisk])
+  }
+  if (good && !asked.keep) rmSync(folder, { recursive: true, force: true })
+  else process.stdout.write(`chaos: logs and data are in ${folder}\n`)
+}
+process.exit(good ? 0 : 1)
+
+/** A file system of a few megabytes, so that it can be filled. */
+function mountSmallDisk(): string | undefined {
+  const path = join(folder, 'small')
+  mkdirSync(path)
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SMALL_DISK}`, 'tmpfs', path], {
+      stdio: 'ignore',
+    })
+    return path
+  } catch {
+    skipped.push('no file system can be mounted here: a full disk is writes that fail instead')
+    return undefined
+  }
+}
+
+async function run(world: World): Promise<Report> {
+  const startedMs = performance.now()
+  const events = createEvents(seed, Date.now())
+  const stopLoad = new AbortController()
+  const load = startLoad(
+    world,
+    events,
+    { seed, perSecond: 8_000, enough: wanted * 1.02, capacity: wanted * 4 },
+    stopLoad.signal,
+  )
+  const destroyed = new Map<Server, Destroyed>(world.servers.map((server) => [server, new Map()]))
+  const done = new Map<string, number>()
+  let left = faults
+  const base = { world, folder, hasSmallDisk: smallDisk !== undefined }
+  const lanes = [...world.servers, undefined].map(async (server) => {
+    const random = seeded(seed, `faults of ${server?.name ?? 'ClickHouse'}`)
+    const target: Target = {
+      ...{ ...base, random, server: server ?? world.servers[0] },
+      destroyed: destroyed.get(server ?? world.servers[0]) ?? new Map<number, string>(),
+    }
+    while (left > 0 && performance.now() - startedMs < RUN_MS_MAX) {
+      left -= 1
+      const fault = draw(server === undefined ? CLICKHOUSE_FAULTS : SERVER_FAULTS, random)
+      await fault.run(target)
+      done.set(fault.name, (done.get(fault.name) ?? 0) + 1)
+      await sleep(random.whole(200, server === undefined ? 6_000 : 2_500))
+    }
+  })
+  const progress = setInterval(() => {
+    process.stderr.write(
+      `${Math.round((performance.now() - startedMs) / 1_000)} s: ${faults - left} faults, ${load.ledger.acknowledged()} events\n`,
+    )
+  }, 15_000)
+  await Promise.all(lanes)
+  while (load.ledger.acknowledged() < wanted && performance.now() - startedMs < RUN_MS_MAX) {
+    await sleep(100)
+  }
+  stopLoad.abort()
+  await load.done
+  clearInterval(progress)
+  const seconds = (performance.now() - startedMs) / 1_000
+  const drainSeconds = await drained(world)
+  const findings = await reconcile({ world, ledger: load.ledger, events, destroyed })
+  const { resends, statuses } = load.ledger
+  return {
+    ...{ seed, seconds, drainSeconds, faults: done, findings, resends: resends(), statuses },
+    ...{ skipped, violations: world.violations },
+  }
+}
+
+function draw<T extends { readonly weight: number }>(
+  list: readonly [T, ...T[]],
+  random: Random,
+): T {
+  let at = random.next() * list.reduce((sum, { weight }) => sum + weight, 0)
+  for (const each of list) {
+    at -= each.weight
+    if (at < 0) return each
+  }
+  return list[0]
+}
+
+/** Waits until both servers have delivered all they had accepted. */
+async function drained(world: World): Promise<number> {
+  const startedMs = performance.now()
+  for (const server of world.servers) {
+    while ((await server.metric('error_ingestor_spool_events')) > 0) {
+      if (performance.now() - startedMs > DRAIN_MS_MAX) {
+        world.violations.push(`server ${server.name} did not deliver all in ${DRAIN_MS_MAX} ms`)
+        break
+      }
+      await sleep(100)
+    }
+  }
+  return (performance.now() - startedMs) / 1_000
+}
