@@ -138,7 +138,7 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 /** The rows' bytes: neighbours in one memory are one piece, so nothing is copied. */
-export function piecesOf(rows: readonly BlockRow[]): Iterable<Uint8Array> {
+function piecesOf(rows: readonly BlockRow[]): Iterable<Uint8Array> {
   return {
     *[Symbol.iterator]() {
       let memory: ArrayBufferLike | undefined

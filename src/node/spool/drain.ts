@@ -71,6 +71,15 @@ export function createDrain(deps: DrainDeps): Drain {
   let settling: { readonly ordinal: number; readonly resolve: () => void }[] = []
 
   async function run(open: () => readonly Seal[], stop: DrainStop): Promise<void> {
+    try {
+      await deliver(open, stop)
+    } finally {
+      // The folder may soon be another process's: nothing may be noted in it behind our back.
+      if (stop.now.aborted) await Promise.allSettled(underWay)
+    }
+  }
+
+  async function deliver(open: () => readonly Seal[], stop: DrainStop): Promise<void> {
     // After a failure: what is still on its way must not move the frontier behind our back.
     await Promise.allSettled(underWay)
     underWay = []

@@ -250,3 +250,29 @@ test('a window that ends while another one fails is not sent again', async () =>
   expect(counted).toBe(2)
   expect(life.spool.status()).toMatchObject({ damagedRows: 0, undeliverable: 2 })
 })
+
+test('nothing is written to the folder after it was let go of, whenever the store answers', async () => {
+  const disk = memoryDisk()
+  const store = memoryStore()
+  const answer = Promise.withResolvers<undefined>()
+  let isAsked = false
+  const life = await live(disk, {
+    store,
+    graceMs: 20,
+    delivery: {
+      insert: async (block, signal) => {
+        isAsked = true
+        signal.addEventListener('abort', () => setTimeout(() => answer.resolve(undefined), 100))
+        await answer.promise
+        await store.insert(block, signal)
+      },
+    },
+  })
+  const ids = await life.accept(3)
+  await vi.waitUntil(() => isAsked)
+  await life.end()
+  const operations = disk.operations()
+  await vi.waitUntil(() => notOnce(store, ids).length === 0)
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  expect(disk.operations()).toBe(operations)
+})
