@@ -41,5 +41,7 @@ export default defineConfig({
     hookTimeout: 60_000,
     // Two cores, one ClickHouse: more files at once only wait for each other.
     maxWorkers: 2,
+    // Some promises are about time, and a machine may be busy: what fails once is tried once more, and shown.
+    retry: 1,
   },
 })
