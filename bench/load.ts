@@ -20,6 +20,8 @@ export interface Load {
   readonly connections: number
   /** Requests per second over all connections; as fast as answers come where absent. */
   readonly perSecond?: number
+  /** After this nothing more is sent. */
+  readonly secondsMax?: number
 }
 
 /**
@@ -41,6 +43,7 @@ export async function post(load: Load): Promise<LoadResult> {
       const index = next++
       const body = load.bodies[index]
       if (body === undefined) break
+      if (performance.now() - startedMs > (load.secondsMax ?? Infinity) * 1_000) break
       let sentMs = performance.now()
       if (load.perSecond !== undefined) {
         // From when it should have been sent, so that a stalled server is not flattered.
