@@ -65,6 +65,7 @@ describe('embedded, from nothing', () => {
     await space.kubectl('delete', 'pod', 'load', '--now')
     await space.kubectl('delete', 'configmap', 'load')
     await space.helm('uninstall', 'errors', '--wait')
+    await space.kubectl('wait', '--for=delete', 'pod', '--selector', SERVER, '--timeout=90s')
     const all = await space.kubectl(
       'get',
       'all,pvc,secret,configmap,serviceaccount,networkpolicy,poddisruptionbudget',
@@ -130,7 +131,7 @@ describe('external', () => {
     await space.startLoad(IMAGE, KEY, 'shop')
     const values = [...EXTERNAL, 'replicaCount=3']
     const story: Record<string, () => Promise<unknown>> = {
-      'rolling upgrade': () => space.install([...values, 'podAnnotations.turn=2'], '--wait'),
+      'rolling upgrade': () => space.install([...values, 'podAnnotations.turn=second'], '--wait'),
       'scale in to 1': () => space.install([...values, 'replicaCount=1'], '--wait'),
       'scale out to 3': () => space.install(values, '--wait'),
       'delete a pod': () => deletePod(space, 'errors-error-ingestor-1'),

@@ -5,6 +5,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { command } from './support.ts'
 
 const Answer = z.object({
   data: z.object({
@@ -17,6 +18,19 @@ const Answer = z.object({
   }),
 })
 
+const SERVICE = 'kubernetes.io/service-name'
+const Slices = z.object({
+  items: z.array(
+    z.object({
+      metadata: z.object({ labels: z.record(z.string(), z.string()) }),
+      ports: z.array(z.object({ name: z.string(), port: z.number() })),
+      endpoints: z.array(
+        z.object({ addresses: z.array(z.string()), targetRef: z.object({ name: z.string() }) }),
+      ),
+    }),
+  ),
+})
+
 /**
  * Prometheus on this machine, told what the Prometheus operator makes of a rendered ServiceMonitor:
  * endpoints of the Services with its labels, on its port. Pods have to be reachable from here.
@@ -25,7 +39,7 @@ export async function startPrometheus(serviceMonitor: string, namespace: string)
   const folder = await mkdtemp(join(tmpdir(), 'prometheus-'))
   await writeFile(
     join(folder, 'prometheus.yml'),
-    JSON.stringify(configOf(serviceMonitor, namespace)),
+    JSON.stringify(await configOf(serviceMonitor, namespace)),
   )
   const port = await freePort()
   const child = spawn(
@@ -35,11 +49,17 @@ export async function startPrometheus(serviceMonitor: string, namespace: string)
       `--storage.tsdb.path=${join(folder, 'data')}`,
       `--web.listen-address=127.0.0.1:${port}`,
     ],
-    { stdio: 'ignore' },
+    { stdio: ['ignore', 'ignore', 'pipe'] },
   )
+  let log = ''
+  child.stderr.setEncoding('utf8').on('data', (part: string) => {
+    log += part
+  })
+  const ended = once(child, 'exit')
   return {
     async query(expression: string) {
       const asked = `http://127.0.0.1:${port}/api/v1/query?query=${encodeURIComponent(expression)}`
+      if (child.exitCode !== null) throw new Error(`Prometheus has ended:\n${log}`)
       const { data } = Answer.parse(await (await fetch(asked)).json())
       return data.result.map(({ metric, value }) => ({
         labels: Object.fromEntries(Object.entries(metric).filter(([name]) => name !== '__name__')),
@@ -48,53 +68,48 @@ export async function startPrometheus(serviceMonitor: string, namespace: string)
     },
     async stop(): Promise<void> {
       child.kill('SIGTERM')
-      await once(child, 'exit')
+      await ended
       await rm(folder, { recursive: true })
     },
   }
 }
 
-function configOf(serviceMonitor: string, namespace: string) {
+/** Debian's Prometheus cannot ask Kubernetes, so its targets are looked up here, as the operator's would be. */
+async function configOf(serviceMonitor: string, namespace: string) {
   const selector = /matchLabels:\n((?: {6}.*\n)+)/.exec(serviceMonitor)?.[1] ?? ''
-  const labels = [...selector.matchAll(/^ {6}([a-z][\w./-]*): (.+)$/gm)].map((m) => [m[1], m[2]])
+  const labels = [...selector.matchAll(/^ {6}([a-z][\w./-]*): (.+)$/gm)]
+  const wanted = labels.map(([, name = '', value = '']) => `${name}=${value}`)
   const port = /- port: (.*)/.exec(serviceMonitor)?.[1]
   const path = /path: (.*)/.exec(serviceMonitor)?.[1]
-  if (labels.length < 4 || port === undefined) throw new Error(`What is this?\n${serviceMonitor}`)
-  const meta = '__meta_kubernetes_'
-  const keep = (source: string, regex: string | undefined) => ({
-    action: 'keep',
-    source_labels: [meta + source],
-    regex,
-  })
-  const label = (source: string, target: string) => ({
-    source_labels: [meta + source],
-    target_label: target,
-  })
-  return {
-    global: { scrape_interval: '2s' },
-    scrape_configs: [
-      {
-        job_name: 'serviceMonitor',
-        metrics_path: path,
-        kubernetes_sd_configs: [
-          {
-            role: 'endpointslice',
-            kubeconfig_file: process.env['KUBECONFIG'],
-            namespaces: { names: [namespace] },
-          },
-        ],
-        relabel_configs: [
-          ...labels.map(([name = '', value]) =>
-            keep(`service_label_${name.replaceAll(/[^a-zA-Z0-9]/g, '_')}`, value),
-          ),
-          keep('endpointslice_port_name', port),
-          label('namespace', 'namespace'),
-          label('pod_name', 'pod'),
-          label('service_name', 'job'),
-        ],
-      },
-    ],
-  }
+  if (wanted.length < 4 || port === undefined) throw new Error(`What is this?\n${serviceMonitor}`)
+  // Slices carry the labels of their Service.
+  const slices = Slices.parse(
+    JSON.parse(
+      await command(
+        ...([
+          'kubectl',
+          '--namespace',
+          namespace,
+          'get',
+          'endpointslices',
+          '--output=json',
+        ] as const),
+        `--selector=${wanted.join(',')}`,
+      ),
+    ),
+  )
+  const targets = slices.items.flatMap(({ metadata, endpoints, ports }) =>
+    ports
+      .filter(({ name }) => name === port)
+      .flatMap((found) =>
+        endpoints.map(({ addresses, targetRef }) => ({
+          targets: addresses.map((address) => `${address}:${found.port}`),
+          labels: { namespace, pod: targetRef.name, job: metadata.labels[SERVICE] ?? '' },
+        })),
+      ),
+  )
+  const scraped = { job_name: 'serviceMonitor', metrics_path: path, static_configs: targets }
+  return { global: { scrape_interval: '2s' }, scrape_configs: [scraped] }
 }
 
 async function freePort(): Promise<number> {

@@ -331,6 +331,7 @@ clickhouse.com/role: clickhouse-keeper
 - GRANT SELECT ON {{ $database }}.*
 {{- else }}
 - GRANT ALL ON {{ $database }}.*
+- GRANT TABLE ENGINE ON *
 {{- end }}
 {{- end }}
 
