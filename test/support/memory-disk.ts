@@ -30,7 +30,10 @@ export function memoryDisk(durable: Entries = new Map()): MemoryDisk {
   let operations = 0
   let crashAt = Infinity
   let room = Infinity
-  const crash = Promise.withResolvers<void>()
+  let tellCrash: () => void = () => undefined
+  const crashed = new Promise<void>((resolve) => {
+    tellCrash = resolve
+  })
   /** A write that is under way when the power goes: any part of it may reach the medium. */
   const torn: { inode: Inode; at: number; bytes: Buffer }[] = []
 
@@ -38,7 +41,7 @@ export function memoryDisk(durable: Entries = new Map()): MemoryDisk {
     operations += 1
     await Promise.resolve()
     if (operations >= crashAt) {
-      crash.resolve()
+      tellCrash()
       await new Promise(() => undefined) // The process is gone: nothing comes back.
     }
   }
@@ -138,7 +141,7 @@ export function memoryDisk(durable: Entries = new Map()): MemoryDisk {
     crashAt: (at) => {
       crashAt = at
     },
-    crashed: crash.promise,
+    crashed,
     setRoom: (bytes) => {
       room = bytes
     },
