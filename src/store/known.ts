@@ -69,23 +69,27 @@ export async function storedIds(
   return stored
 }
 
-/** Rows reach the table first and its views after it: a crash between leaves them unseen. */
+/**
+ * Rows reach the table first and its views after it: a crash between leaves some of them without the
+ * rows that a second one is found by. So these are counted apart from now on, which is exact whether
+ * there is a second one or not; and the other processes are told that they are stored.
+ */
 async function completeViews(
   clickhouse: ClickHouse,
   database: string,
   stored: readonly EventKey[],
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const seen = await knownIds(clickhouse, database, stored, signal)
-  const unseen = stored.filter(({ appId, id }) => !seen.has(`${appId}\0${id}`))
-  if (unseen.length === 0) return
-  // The one that is asked first goes last: where this is cut short too, it is done again.
+  if (stored.length === 0) return
   await clickhouse.command(
-    `INSERT INTO {database: Identifier}.arrivals (stored_at, app_id, id)
-    SELECT now('UTC'), app_id, toUUID(UUIDNumToString(id)) FROM (${asked(unseen)})`,
+    `INSERT INTO {database: Identifier}.doubles (app_id, id, found_at)
+    SELECT app_id, toUUID(UUIDNumToString(id)), now('UTC') FROM (${asked(stored)})`,
     { database },
     run({}, signal),
   )
+  const seen = await knownIds(clickhouse, database, stored, signal)
+  const unseen = stored.filter(({ appId, id }) => !seen.has(`${appId}\0${id}`))
+  if (unseen.length === 0) return
   await clickhouse.command(
     `INSERT INTO {database: Identifier}.seen (h0, h1, h2, id, app_id, stored_at)
     WITH cityHash64(app_id, id) AS hash

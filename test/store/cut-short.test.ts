@@ -11,28 +11,34 @@ beforeAll(async () => {
 })
 afterAll(() => db.drop())
 
-test('events that a crash left in the table alone are known again once they were looked for', async () => {
-  const { clickhouse, database } = db
-  const occurrences = [anOccurrence(), anOccurrence()]
-  const other = anOccurrence()
-  const { bytes, format } = encodeRows(occurrences, aGrouping)
-  const insert = () =>
-    clickhouse.insert({
-      ...blockTarget(format),
-      body: [bytes],
-      settings: { insert_deduplicate: 0 },
-    })
-  await insert()
-  // As after a crash between the table and its views.
-  for (const table of ['seen', 'arrivals']) await clickhouse.command(`TRUNCATE TABLE ${table}`)
-  expect(await knownIds(clickhouse, database, occurrences)).toEqual(new Set())
+test.each([
+  ['the table alone', ['seen', 'arrivals']],
+  ['the table and one of its views', ['arrivals']],
+])(
+  'events that a crash left in %s are known and counted once after they were looked for',
+  async (_, lost) => {
+    const { clickhouse, database } = db
+    const appId = lost.join()
+    const occurrences = [anOccurrence({ appId }), anOccurrence({ appId })]
+    const other = anOccurrence({ appId })
+    const { bytes, format } = encodeRows(occurrences, aGrouping)
+    const insert = () =>
+      clickhouse.insert({
+        ...blockTarget(format),
+        body: [bytes],
+        settings: { insert_deduplicate: 0 },
+      })
+    await insert()
+    // As after a crash between the table and its views.
+    for (const table of lost) await clickhouse.command(`TRUNCATE TABLE ${table}`)
 
-  const stored = await storedIds(clickhouse, database, [...occurrences, other])
-  const keys = new Set(occurrences.map(({ appId, id }) => `${appId}\0${id}`))
-  expect(stored).toEqual(keys)
-  expect(await knownIds(clickhouse, database, [...occurrences, other])).toEqual(keys)
-  // Another process stores them too: each counts once all the same.
-  await insert()
-  const codes = await createStore(db).codes('test-app', undefined)
-  expect(codes).toEqual([{ code: 'test/failure', count: 2 }])
-})
+    const stored = await storedIds(clickhouse, database, [...occurrences, other])
+    const keys = new Set(occurrences.map(({ appId, id }) => `${appId}\0${id}`))
+    expect(stored).toEqual(keys)
+    expect(await knownIds(clickhouse, database, [...occurrences, other])).toEqual(keys)
+    // Another process stores them too: each counts once all the same.
+    await insert()
+    const codes = await createStore(db).codes(appId, undefined)
+    expect(codes).toEqual([{ code: 'test/failure', count: 2 }])
+  },
+)
