@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib'
 import type { Fate } from '../../pipeline/delivery.ts'
+import type { Damage } from './damage.ts'
 import type { Disk, DiskFile } from './disk.ts'
 import type { Position } from './segment.ts'
 
@@ -46,9 +47,13 @@ const LOG_BYTES_MAX = 16 * 1024 * 1024
 /** One byte a row: the place in this list, which only grows. */
 const FATES: readonly Fate[] = ['send', 'duplicate', 'expired']
 
-/** Reads what an earlier process left; a torn record at the end was never acted upon. */
+/**
+ * Reads what an earlier process left; a torn record at the end was never acted upon. Garbage in the
+ * place of a log is set aside, where `damage` is given.
+ */
 export async function readSealLog(
   disk: Disk,
+  damage?: Pick<Damage, 'setAside'>,
 ): Promise<SealLogContent & { readonly number: number }> {
   const numbers = (await disk.list())
     .map(numberOf)
@@ -58,6 +63,7 @@ export async function readSealLog(
     const content = await readOne(disk, nameOf(number))
     // A rotation that was cut short leaves a log that is not begun: the one before counts.
     if (content.begun) return { ...content, number: numbers[0] ?? number }
+    if (content.isGarbage) await damage?.setAside(nameOf(number), 'a file that is no log of seals')
   }
   const damaged = numbers.length > 0
   return { frontier: undefined, open: [], number: numbers[0] ?? 0, damaged }
@@ -204,24 +210,36 @@ function decodeSeal(body: Buffer): Seal {
   return { id: body.readUIntLE(0, 6), from, to, ordinal, rows: to.ordinal - ordinal, fates }
 }
 
-async function readOne(disk: Disk, name: string): Promise<SealLogContent & { begun: boolean }> {
+interface ReadLog extends SealLogContent {
+  readonly begun: boolean
+  readonly isGarbage: boolean
+}
+
+/** A crash that cuts a rotation short leaves less than that, and is no damage. */
+const GARBAGE_BYTES_MIN = 4_096
+
+async function readOne(disk: Disk, name: string): Promise<ReadLog> {
   const file = await disk.open(name)
   try {
     const bytes = await file.read(0, await file.size())
-    return parse(bytes)
+    const isGarbage = bytes.length >= GARBAGE_BYTES_MIN && recordAt(bytes, 0) === undefined
+    return { ...parse(bytes), isGarbage }
   } finally {
     await file.close()
   }
 }
+
+/** A seal of the million rows that a window may have at most. */
+const RECORD_BYTES_MAX = 1_000_100
 
 /** A record at `at`; undefined where there is none that is whole. */
 function recordAt(bytes: Buffer, at: number): Buffer | undefined {
   if (at + 9 > bytes.length) return undefined
   const length = bytes.readUInt32LE(at)
   const type = bytes.readUInt8(at + 8)
-  if (length < 1 || at + 8 + length > bytes.length || type < FRONTIER || type > BEGUN) {
-    return undefined
-  }
+  // Bounded, because in garbage every byte is tried, and each checksum costs what it covers.
+  if (length < 1 || length > RECORD_BYTES_MAX || at + 8 + length > bytes.length) return undefined
+  if (type < FRONTIER || type > BEGUN) return undefined
   const body = bytes.subarray(at + 8, at + 8 + length)
   return crc32(body) === bytes.readUInt32LE(at + 4) ? body : undefined
 }

@@ -46,7 +46,7 @@ export async function openSpool(
   limits: SpoolLimits,
 ): Promise<DiskSpool> {
   const damage = await openDamage(disk, delivery.say)
-  const log = await readSealLog(disk)
+  const log = await readSealLog(disk, damage)
   if (log.damaged) delivery.say('error', 'the log of what is delivered is damaged')
   const found = await recover(disk, damage, log.frontier, delivery.say)
   const seals = await openSealLog(disk, log)

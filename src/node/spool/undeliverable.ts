@@ -64,13 +64,29 @@ export async function retryMarked(
       continue
     }
     const path = `undeliverable/${name}`
-    const { occurrence } = await readUndeliverable(disk, path)
+    const occurrence = await occurrenceIn(disk, path)
+    if (occurrence === undefined) {
+      delivery.say('error', 'a file that is no event cannot be sent again: it is set aside', {
+        kept: `damaged/${name}`,
+      })
+      await disk.rename(path, `damaged/${name}`)
+      continue
+    }
     delivery.forgive(occurrence)
     await append({ batch: delivery.encode([occurrence]), rows: [occurrence] })
     await disk.remove(path)
     delivery.say('info', 'an event that had been set aside is tried again', { file: name })
   }
   return left
+}
+
+async function occurrenceIn(disk: Disk, path: string): Promise<Occurrence | undefined> {
+  try {
+    return (await readUndeliverable(disk, path)).occurrence
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof z.ZodError) return undefined
+    throw error
+  }
 }
 
 /** Reads one file of `undeliverable/`. It is ours: its shape is what {@link setAside} wrote. */

@@ -3,6 +3,7 @@ import { encodeSegmentHeader, SEGMENT_HEADER_BYTES } from '../../../src/node/spo
 import { readFrames, segmentName } from '../../../src/node/spool/segment.ts'
 import { memoryDisk, type MemoryDisk } from '../../support/memory-disk.ts'
 import { memoryStore } from '../../support/memory-store.ts'
+import { anOccurrence } from '../../support/occurrence.ts'
 import { live, notOnce } from './living.ts'
 
 async function bytesOf(disk: MemoryDisk, name: string): Promise<Buffer> {
@@ -225,4 +226,39 @@ test('a flipped bit in the log of seals loses and doubles nothing, and tells no 
     expect(life.spool.status().damagedRows).toBe(0)
   }
   expect(notOnce(store, ids)).toEqual([])
+})
+
+test('a large file of garbage in the place of the log of seals is set aside at once', async () => {
+  const { disk, batches } = await folder(2)
+  let state = 7
+  const garbage = Buffer.from(
+    Uint8Array.from({ length: 4_000_000 }, () => {
+      state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0
+      return state >>> 24
+    }),
+  )
+  await put(disk, 'seals-0000000077.log', garbage)
+  const startedMs = performance.now()
+  const { store } = await delivered(disk)
+  expect(performance.now() - startedMs).toBeLessThan(3_000)
+  expect(notOnce(store, batches.flat())).toEqual([])
+  expect((await bytesOf(disk, 'damaged/seals-0000000077.log')).equals(garbage)).toBe(true)
+})
+
+test('garbage that is marked to be sent again is set aside, and the others are sent', async () => {
+  const { disk } = await folder(1)
+  await put(disk, 'undeliverable/a.json.retry', Buffer.from('garbage'))
+  await put(disk, 'undeliverable/b.json.retry', Buffer.from('{"at":1}'))
+  const occurrence = anOccurrence()
+  const kept = { at: new Date().toISOString(), error: 'refused', occurrence }
+  await put(disk, 'undeliverable/c.json.retry', Buffer.from(JSON.stringify(kept)))
+  const store = memoryStore()
+  const life = await live(disk, { store })
+  await life.spool.tend()
+  await life.end()
+  expect(store.counts().get(occurrence.id)).toBe(1)
+  expect(disk.names().filter((name) => name.includes('.retry'))).toEqual([
+    'damaged/a.json.retry',
+    'damaged/b.json.retry',
+  ])
 })
