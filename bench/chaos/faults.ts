@@ -45,6 +45,14 @@ export const SERVER_FAULTS: readonly [Fault, ...Fault[]] = [
   { name: 'a second process on the folder', weight: 1, run: secondOwner },
 ]
 
+const [first, ...others] = SERVER_FAULTS
+
+/** The same without spoilt segment files: what then happens to events is promised without exception. */
+export const SERVER_FAULTS_ON_SOUND_DISKS: readonly [Fault, ...Fault[]] = [
+  first,
+  ...others.filter(({ name }) => !name.startsWith('segment: ')),
+]
+
 /** What happens to ClickHouse. */
 export const CLICKHOUSE_FAULTS: readonly [Fault, ...Fault[]] = [
   { name: 'ClickHouse: kill -9', weight: 6, run: clickhouseDies },

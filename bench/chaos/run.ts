@@ -8,15 +8,21 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import type { Destroyed } from './damage.ts'
 import { createEvents } from './events.ts'
-import { CLICKHOUSE_FAULTS, SERVER_FAULTS, type Target } from './faults.ts'
+import {
+  CLICKHOUSE_FAULTS,
+  SERVER_FAULTS,
+  SERVER_FAULTS_ON_SOUND_DISKS,
+  type Target,
+} from './faults.ts'
 import { startLoad } from './load.ts'
 import { seeded, type Random } from './random.ts'
 import { reconcile } from './reconcile.ts'
 import { isGood, textOf, writeDocs, type Report } from './report.ts'
 import { openWorld, type Server, type World } from './world.ts'
 
-const HELP = `npm run chaos -- [--faults 200] [--events 1000000] [--seed N] [--quick] [--write] [--keep]
+const HELP = `npm run chaos -- [--faults 200] [--events 1000000] [--seed N] [--quick] [--sound] [--write] [--keep]
   --quick   40 faults and 100,000 events, in about a minute and a half
+  --sound   no spoilt segment files: a broken disk that meets a killed ClickHouse may cost a double
   --write   puts the result into docs/reliability.md
   --keep    leaves the folder with all logs
 `
@@ -30,6 +36,7 @@ const { values: asked } = parseArgs({
     events: { type: 'string' },
     seed: { type: 'string' },
     quick: { type: 'boolean', default: false },
+    sound: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -39,6 +46,7 @@ if (asked.help) {
   process.stdout.write(HELP)
   process.exit(0)
 }
+const serverFaults = asked.sound ? SERVER_FAULTS_ON_SOUND_DISKS : SERVER_FAULTS
 const seed = Number(asked.seed ?? Math.floor(Math.random() * 1_000_000))
 const faults = Number(asked.faults ?? (asked.quick ? 40 : 200))
 const wanted = Number(asked.events ?? (asked.quick ? 100_000 : 1_000_000))
@@ -88,7 +96,7 @@ async function run(world: World): Promise<Report> {
   const load = startLoad(
     world,
     events,
-    { seed, perSecond: 8_000, enough: wanted * 1.02, capacity: wanted * 4 },
+    { seed, perSecond: 12_000, enough: wanted * 1.02, capacity: wanted * 4 },
     stopLoad.signal,
   )
   const destroyed = new Map<Server, Destroyed>(world.servers.map((server) => [server, new Map()]))
@@ -103,7 +111,7 @@ async function run(world: World): Promise<Report> {
     }
     while (left > 0 && performance.now() - startedMs < RUN_MS_MAX) {
       left -= 1
-      const fault = draw(server === undefined ? CLICKHOUSE_FAULTS : SERVER_FAULTS, random)
+      const fault = draw(server === undefined ? CLICKHOUSE_FAULTS : serverFaults, random)
       await fault.run(target)
       done.set(fault.name, (done.get(fault.name) ?? 0) + 1)
       await sleep(random.whole(200, server === undefined ? 6_000 : 2_500))
