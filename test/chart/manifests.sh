@@ -16,7 +16,7 @@ render() { # NAME VALUES… -- FLAGS…
   shift
   while [ "$1" != -- ]; do flags+=(--values "$chart/tests/values/$1.yaml") && shift; done
   shift
-  "$tools/helm" template errors "$chart" --namespace errors --set clickhouse.crdCheck=false "${flags[@]}" "$@" >"$work/$name.yaml"
+  "$tools/helm" template errors "$chart" --kube-version 1.34.0 --namespace errors --set clickhouse.crdCheck=false "${flags[@]}" "$@" >"$work/$name.yaml"
 }
 for mode in external embedded altinity operator; do
   render "$mode" "$mode" --
