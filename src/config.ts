@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { AppSetting } from './app-setting.ts'
 
 const count = z.coerce.number().int().positive()
 const bytes = count
@@ -10,27 +11,6 @@ export const DEVELOPMENT_KEY = 'ei_test_key_12345'
 
 /** Shorter ones could be guessed; development mode takes any, such as those of an example. */
 const KEY_CHARS_MIN = 16
-
-const KeySetting = z.object({
-  key: z.string().regex(/^[\w-]{8,200}$/, 'must be 8 to 200 letters, digits, _ or -'),
-  scopes: z
-    .array(z.enum(['ingest', 'read', 'sourcemaps', 'admin']))
-    .min(1)
-    .default(['ingest']),
-  /** ISO 8601; the key is refused from then on. */
-  expiresAt: z.iso.datetime({ offset: true }).optional(),
-  revoked: z.boolean().default(false),
-})
-
-const AppSetting = z.object({
-  id: z.string().min(1).max(200),
-  name: z.string().min(1).max(200),
-  createdAt: z.iso.datetime({ offset: true }).optional(),
-  keys: z.array(KeySetting).default([]),
-})
-
-/** One app of the `APPS` setting. */
-export type AppSetting = z.infer<typeof AppSetting>
 
 const json = z.string().transform((text, context): unknown => {
   try {

@@ -18,6 +18,7 @@ const RINGS: Readonly<Record<string, Ring>> = {
   dashboard: { values: ['words'], types: ['store', 'keys'] },
 }
 const WORDS = [
+  'app-setting.ts',
   'occurrence.ts',
   'refusal.ts',
   'outcome.ts',

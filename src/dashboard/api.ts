@@ -83,9 +83,12 @@ export function dashboardApi(deps: DashboardApiDeps): Hono {
   api.get('/dashboard/api/apps', (c) => {
     const { app } = deps.admitRead(c.req.raw)
     const base = deps.publicUrl ?? new URL(c.req.url).origin
-    const apps = (app === undefined ? deps.apps() : [app]).map(({ ingestKey, ...rest }) => ({
-      ...rest,
-      dsn: ingestKey === undefined ? null : dsnOf(base, ingestKey, rest.projectId),
+    const apps = (app === undefined ? deps.apps() : [app]).map((one) => ({
+      id: one.id,
+      name: one.name,
+      createdAt: one.createdAt,
+      projectId: one.projectId,
+      dsn: one.ingestKey === undefined ? null : dsnOf(base, one.ingestKey, one.projectId),
     }))
     return c.json({ success: true, apps })
   })

@@ -1,6 +1,7 @@
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
-import { ConfigError, type AppSetting } from '../config.ts'
+import type { AppSetting } from '../app-setting.ts'
+import { ConfigError } from '../config.ts'
 import { Refusal } from '../refusal.ts'
 import { createRegistrations, sameProjectId, type Registrations } from './registrations.ts'
 import { isMistyped, projectIdOf } from './token.ts'
@@ -10,8 +11,11 @@ export const SCOPES = ['ingest', 'read', 'sourcemaps', 'admin'] as const
 /** One of {@link SCOPES}. */
 export type Scope = (typeof SCOPES)[number]
 
+/** What may be set of an app; see app-setting.ts. */
+type AppOptions = Pick<AppSetting, 'limits' | 'origins' | 'retentionDays' | 'scrub'>
+
 /** An app that sends events. */
-export interface App {
+export interface App extends AppOptions {
   readonly id: string
   readonly name: string
   /** ISO 8601. */
@@ -76,6 +80,7 @@ interface AppRecord {
   readonly name: string
   readonly createdAt: string
   readonly projectId: number
+  readonly options: AppOptions
   /** Oldest first. */
   readonly keys: KeyRecord[]
 }
@@ -192,7 +197,7 @@ function appOf(app: AppRecord, nowMs: number): App {
   // The development key comes last: an app with a key of its own hands out that.
   const readable = live.filter((key) => key.readable !== undefined)
   const ingestKey = (readable.findLast((key) => !key.scopes.has('read')) ?? readable[0])?.readable
-  return { id, name, createdAt, projectId, ingestKey }
+  return { id, name, createdAt, projectId, ingestKey, ...app.options }
 }
 
 type KeyRules = Pick<KeyRecord, 'scopes' | 'expiresAtMs' | 'revoked'> & {
@@ -213,7 +218,12 @@ interface Ring {
   readonly apps: () => readonly AppRecord[]
   readonly app: (id: string) => AppRecord | undefined
   /** The app of that id, made where there is none. */
-  readonly addApp: (id: string, name: string, createdAtMs: number) => AppRecord
+  readonly addApp: (
+    id: string,
+    name: string,
+    createdAtMs: number,
+    options?: AppOptions,
+  ) => AppRecord
   readonly addKey: (app: AppRecord, key: string, rules: KeyRules) => void
 }
 
@@ -234,11 +244,12 @@ function createRing(): Ring {
     },
     apps: () => [...apps.values()],
     app: (id) => apps.get(id),
-    addApp: (id, name, createdAtMs) => {
+    addApp: (id, name, createdAtMs, options = {}) => {
       const known = apps.get(id)
       if (known !== undefined) return known
       const createdAt = new Date(createdAtMs).toISOString()
-      const app: AppRecord = { id, name, createdAt, projectId: projectIdOf(id), keys: [] }
+      const projectId = projectIdOf(id)
+      const app: AppRecord = { id, name, createdAt, projectId, options, keys: [] }
       apps.set(id, app)
       return app
     },
@@ -263,7 +274,9 @@ function addDevelopmentApp(ring: Ring, key: string): void {
 
 function addConfiguredApp(ring: Ring, setting: AppSetting, nowMs: number): void {
   const createdAtMs = setting.createdAt === undefined ? nowMs : Date.parse(setting.createdAt)
-  const app = ring.addApp(setting.id, setting.name, createdAtMs)
+  const { limits, origins, retentionDays, scrub } = setting
+  const options = { limits, origins, retentionDays, scrub }
+  const app = ring.addApp(setting.id, setting.name, createdAtMs, options)
   for (const { key, scopes, expiresAt, revoked } of setting.keys) {
     const expiresAtMs = expiresAt === undefined ? Infinity : Date.parse(expiresAt)
     const isPublic = scopes.every((scope) => scope === 'ingest')

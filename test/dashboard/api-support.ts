@@ -1,6 +1,7 @@
 import { Hono } from 'hono'
 import { z } from 'zod'
-import { DEVELOPMENT_KEY, type AppSetting } from '../../src/config.ts'
+import type { AppSetting } from '../../src/app-setting.ts'
+import { DEVELOPMENT_KEY } from '../../src/config.ts'
 import { dashboardApi } from '../../src/dashboard/api.ts'
 import { createAsk } from '../../src/http/ask.ts'
 import { answerProblems } from '../../src/http/problem.ts'

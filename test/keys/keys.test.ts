@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { DEVELOPMENT_KEY, type AppSetting } from '../../src/config.ts'
+import type { AppSetting } from '../../src/app-setting.ts'
+import { DEVELOPMENT_KEY, readConfig } from '../../src/config.ts'
 import { apiKeyOf, createKeys, SCOPES, type Scope } from '../../src/keys/keys.ts'
 import { createRegistrations, REGISTRATIONS_MAX } from '../../src/keys/registrations.ts'
 import { isMistyped, makeKey, projectIdOf } from '../../src/keys/token.ts'
@@ -167,6 +168,35 @@ describe('apps', () => {
     )
     expect(() => keysOf([], { apps: [app('app-953'), app('app-24636')] })).not.toThrow()
   })
+})
+
+test('what is set of an app comes with its key, and nothing comes where nothing is set', () => {
+  const options = {
+    limits: { eventsPerSecond: 5, spikeGuard: { eventsPerMinute: 100 } },
+    origins: ['https://shop.example.com'],
+    retentionDays: 7,
+    scrub: { globs: ['*_ssn'], truncateIp: true },
+  }
+  const { apps } = readConfig({
+    NODE_ENV: 'production',
+    APPS: JSON.stringify([{ id: 'shop', name: 'Shop', keys: [{ key: OWN }], ...options }]),
+  })
+  expect(keysOf([], { apps }).admit(OWN, 'ingest').app).toMatchObject(options)
+  const bare = keysOf([aKey()]).admit(OWN, 'ingest').app
+  expect([bare?.limits, bare?.origins, bare?.retentionDays, bare?.scrub]).toEqual(
+    Array(4).fill(undefined),
+  )
+})
+
+test.each([
+  { limits: { eventsPerSecond: 0 } },
+  { limits: { eventsPerFortnight: 1 } },
+  { origins: ['shop.example.com/path'] },
+  { retentionDays: 0.5 },
+  { scrub: { globs: [''] } },
+])('%j cannot be set of an app', (options) => {
+  const APPS = JSON.stringify([{ id: 'shop', name: 'Shop', ...options }])
+  expect(() => readConfig({ APPS })).toThrow(/^The configuration cannot be used:\n {2}APPS/)
 })
 
 describe('register', () => {
