@@ -7,7 +7,7 @@ const SECRET_WORDS = new Set(
     'authentication cookie jwt bearer apikey apisecret accesskey secretkey privatekey apitoken ' +
     'accesstoken authtoken refreshtoken idtoken sessiontoken csrftoken xsrftoken clientsecret ' +
     'userpassword dbpassword authkey sessionid sessionkey phpsessid jsessionid sessid sid csrf xsrf ' +
-    'ssn cvv cvc otp totp cardnumber setcookie'
+    'ssn cvv cvc otp totp cardnumber setcookie creditcard pw pswd passwort kennwort contrasena senha'
   ).split(' '),
 )
 const PLURAL_WORDS = new Set(['tokens', 'secrets', 'cookies', 'apikeys'])
@@ -15,7 +15,9 @@ const SECRET_PAIRS = new Set(
   (
     'api key,api keys,access key,private key,encryption key,signing key,master key,account key,' +
     'shared key,ssh key,session id,session key,card number,pass word,pass phrase,amz signature,' +
-    'goog signature,set cookie'
+    'goog signature,set cookie,credit card,security code,security answer,recovery code,recovery codes,' +
+    'backup code,backup codes,recovery phrase,seed phrase,mnemonic phrase,pin code,service key,' +
+    'consumer key,license key,deploy key,storage key,subscription key,client assertion'
   ).split(','),
 )
 /** A name that ends so tells about a secret; it does not hold one: `tokenCount`, `password_length`. */

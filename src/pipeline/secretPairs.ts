@@ -49,13 +49,21 @@ export function pair(
   const name = nameBefore(text, at, floor)
   if (name === undefined) return undefined
   const kind = names(name.text)
-  if (kind === 'plain') return undefined
+  if (kind === 'plain' && !isSignature(text, name)) return undefined
   const span = valueAfter(text, at, name)
   if (span === undefined || span[0] >= span[1]) return undefined
   if (kind === 'plural' && /^[\d.]*$/.test(text.slice(span[0], Math.min(span[1], span[0] + 32)))) {
     return undefined
   }
   return text.startsWith(SCRUBBED, span[0]) ? undefined : span
+}
+
+/** The signature of a link, in its query: who has it may use the link. */
+function isSignature(text: string, { text: name, start }: Name): boolean {
+  const { length } = name
+  if ((length !== 3 && length !== 9) || !/^sig(?:nature)?$/i.test(name)) return false
+  const before = text.charCodeAt(start - 1)
+  return before === 0x26 || before === 0x3f
 }
 
 function canBePair(text: string, at: number): boolean {

@@ -41,6 +41,8 @@ export function isNameChar(text: string, at: number): boolean {
 
 interface Shape {
   readonly prefix: string
+  /** What must follow the prefix, where its last character alone is too frequent. */
+  readonly next?: string
   readonly body: number
   readonly charsMin: number
   readonly charsMax?: number
@@ -56,12 +58,16 @@ const SHAPES: readonly Shape[] = [
     charsMax: 16,
   })),
   { prefix: 'AIz', body: WORD, charsMin: 30 },
-  ...['ghp_', 'gho_', 'ghu_', 'ghs_', 'ghr_', 'npm_', 'shpat_', 'hf_'].map((prefix) => ({
-    prefix,
-    body: ALNUM,
-    charsMin: 20,
-  })),
-  { prefix: 'github_pat_', body: WORD, charsMin: 20 },
+  ...(
+    'ghp_ gho_ ghu_ ghs_ ghr_ npm_ shpat_ shpss_ shpca_ hf_ gsk_ lin_api_ sbp_ rubygems_ dop_v1_ ' +
+    'doo_v1_ pscale_pw_ pscale_tkn_ phx_ r8_'
+  )
+    .split(' ')
+    .map((prefix) => ({ prefix, body: ALNUM, charsMin: 20 })),
+  ...'github_pat_ dckr_pat_ glsa_ glc_ figd_ sntryu_ EAAA_ ntn_ xai_'
+    .split(' ')
+    .map((prefix) => ({ prefix, body: WORD, charsMin: 20 })),
+  { prefix: 'sntrys_', body: WORD | TOKEN_SIGN, charsMin: 20 },
   ...['sk_live_', 'sk_test_', 'rk_live_', 'rk_test_', 'whsec_'].map((prefix) => ({
     prefix,
     body: ALNUM,
@@ -74,25 +80,48 @@ const SHAPES: readonly Shape[] = [
     body: WORD,
     charsMin: 10,
   })),
-  { prefix: 'glpat-', body: WORD, charsMin: 16 },
+  ...['glpat-', 'gldt-', 'glrt-', 'glptt-', 'GOCSPX-', 'sq0atp-', 'sq0csp-', 'pypi-'].map(
+    (prefix) => ({ prefix, body: WORD, charsMin: 16 }),
+  ),
+  ...['NRAK-', 'AGE-SECRET-KEY-'].map((prefix) => ({
+    prefix,
+    body: DIGIT | UPPER,
+    charsMin: 20,
+  })),
   { prefix: 'sk-', body: WORD, charsMin: 20, needs: [DIGIT, UPPER, LOWER] },
+  { prefix: 'key-', body: DIGIT | LOWER, charsMin: 32, charsMax: 32, needs: [DIGIT] },
   { prefix: 'SG', body: WORD | TOKEN_SIGN, charsMin: 30, needs: [TOKEN_SIGN, DIGIT] },
+  { prefix: 'ATA', next: 'TT3', body: WORD | TOKEN_SIGN, charsMin: 20 },
 ]
-const SHAPES_BY_END = new Map<number, Shape[]>()
+
+const TAILS = 128
+/** Shapes by the last two characters of their prefix: most of what ends in `_` or `-` is none. */
+const SHAPES_BY_TAIL = new Map<number, Shape[]>()
+const IS_TAIL = new Uint8Array(TAILS * TAILS)
 for (const shape of SHAPES) {
-  const end = shape.prefix.charCodeAt(shape.prefix.length - 1)
-  SHAPES_BY_END.set(end, [...(SHAPES_BY_END.get(end) ?? []), shape])
+  const tail = tailAt(shape.prefix, shape.prefix.length - 1)
+  SHAPES_BY_TAIL.set(tail, [...(SHAPES_BY_TAIL.get(tail) ?? []), shape])
+  IS_TAIL[tail] = 1
 }
 /** The last characters of all prefixes of tokens, and of a JWT's `eyJ`: where {@link token} may find one. */
-export const TOKEN_ENDS: readonly number[] = [...SHAPES_BY_END.keys(), 0x4a]
+export const TOKEN_ENDS: readonly number[] = [
+  ...new Set([...SHAPES_BY_TAIL.keys()].map((tail) => tail % TAILS)),
+  0x4a,
+]
+
+function tailAt(text: string, at: number): number {
+  return text.charCodeAt(at - 1) * TAILS + text.charCodeAt(at)
+}
 
 /** The token of a well-known shape whose prefix ends at `at`, prefix and all. */
 export function token(text: string, at: number): Span | undefined {
-  const code = text.charCodeAt(at)
-  if (code === 0x4a) return jwt(text, at - 2)
-  for (const { prefix, body, charsMin, charsMax, needs } of SHAPES_BY_END.get(code) ?? []) {
+  if (text.charCodeAt(at) === 0x4a) return jwt(text, at - 2)
+  const tail = tailAt(text, at)
+  if (IS_TAIL[tail] !== 1) return undefined
+  for (const { prefix, next, body, charsMin, charsMax, needs } of SHAPES_BY_TAIL.get(tail) ?? []) {
     const start = at + 1 - prefix.length
     if (!text.startsWith(prefix, start) || isNameChar(text, start - 1)) continue
+    if (next !== undefined && !text.startsWith(next, at + 1)) continue
     const end = runEnd(text, at + 1, body)
     const chars = end - at - 1
     if (chars < charsMin || (charsMax !== undefined && chars > charsMax)) continue
@@ -121,6 +150,16 @@ function jwt(text: string, start: number): Span | undefined {
     end = runEnd(text, end + 1, WORD)
   }
   return [start, end]
+}
+
+/** An access token of Google, `ya29.…`, whose digits are from `start` to `end`. */
+export function googleToken(text: string, start: number, end: number): Span | undefined {
+  if (end - start !== 2 || text.charCodeAt(end) !== 0x2e || text.charCodeAt(start - 1) !== 0x61) {
+    return undefined
+  }
+  if (!text.startsWith('ya29.', start - 2) || isNameChar(text, start - 3)) return undefined
+  const last = runEnd(text, end + 1, WORD)
+  return last - end > 20 ? [start - 2, last] : undefined
 }
 
 const BRANDS: readonly { readonly start: RegExp; readonly digits: readonly number[] }[] = [

@@ -1,17 +1,29 @@
+import {
+  botToken,
+  commandOption,
+  element,
+  encodedPair,
+  escapedPair,
+  sqlPassword,
+  webhook,
+} from './secretForms.ts'
 import type { NameKind } from './secretNames.ts'
 import { pair, SCRUBBED } from './secretPairs.ts'
-import { card, isDigit, scheme, token, TOKEN_ENDS, type Span } from './secretShapes.ts'
+import { card, googleToken, isDigit, scheme, token, TOKEN_ENDS, type Span } from './secretShapes.ts'
 
 /** What may begin a secret at a character. */
 const SIGN = 1
 const DIGIT = 2
 const TOKEN_END = 3
 const SCHEME = 4
+/** The end of an opening tag, a per cent sign, a quote: forms of their own. */
+const FORM = 5
 const TRIGGERS = new Uint8Array(128)
 for (const char of '0123456789') TRIGGERS[char.charCodeAt(0)] = DIGIT
 for (const code of TOKEN_ENDS) TRIGGERS[code] = TOKEN_END
 for (const char of 'bB') TRIGGERS[char.charCodeAt(0)] = SCHEME
 for (const char of '=:') TRIGGERS[char.charCodeAt(0)] = SIGN
+for (const char of ">%'") TRIGGERS[char.charCodeAt(0)] = FORM
 
 /** Replacing can bring two harmless neighbours together; more rounds than this were never needed. */
 const ROUNDS_MAX = 4
@@ -57,13 +69,10 @@ function findSecrets(text: string, names: (name: string) => NameKind): Span[] | 
       while (isDigit(text, end)) end++
       // Cards start with four digits of a brand from 2 to 6.
       if (end - at >= 4 && code >= 0x32 && code <= 0x36) span = card(text, at, end)
+      else if (code === 0x32) span = googleToken(text, at, end)
       if (span === undefined) at = end - 1
-    } else if (trigger === SIGN) {
-      span = isUrl(text, at) ? userInfo(text, at + 3) : pair(text, at, floor, names)
-    } else if (trigger === SCHEME) {
-      span = scheme(text, at)
     } else {
-      span = code === 0x2d && text.charCodeAt(at + 1) === 0x2d ? pem(text, at) : token(text, at)
+      span = secretAt(text, at, floor, trigger, names)
     }
     if (span === undefined || span[0] < floor) continue
     spans ??= []
@@ -72,6 +81,28 @@ function findSecrets(text: string, names: (name: string) => NameKind): Span[] | 
     at = floor - 1
   }
   return spans
+}
+
+function secretAt(
+  text: string,
+  at: number,
+  floor: number,
+  trigger: number | undefined,
+  names: (name: string) => NameKind,
+): Span | undefined {
+  const code = text.charCodeAt(at)
+  if (trigger === SIGN) {
+    if (isUrl(text, at)) return userInfo(text, at + 3) ?? webhook(text, at + 3)
+    return pair(text, at, floor, names) ?? botToken(text, at) ?? escapedPair(text, at, names)
+  }
+  if (trigger === SCHEME) return scheme(text, at)
+  if (trigger === FORM) {
+    if (code === 0x25) return encodedPair(text, at, names)
+    return code === 0x27 ? sqlPassword(text, at, names) : element(text, at, names)
+  }
+  if (code !== 0x2d) return token(text, at)
+  if (text.charCodeAt(at + 1) === 0x2d && text.charCodeAt(at + 2) === 0x2d) return pem(text, at)
+  return token(text, at) ?? commandOption(text, at, names)
 }
 
 function isUrl(text: string, at: number): boolean {
