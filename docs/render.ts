@@ -1,7 +1,9 @@
-// `npm run render`: writes into the documents what the code says. test/docs.test.ts fails when it is stale.
+// `npm run render`: writes into the documents and the chart what the code says. Tests fail when it is stale.
 import { readFile, writeFile } from 'node:fs/promises'
 import { Environment } from '../src/config.ts'
+import { renderValuesSchema } from './chart.ts'
 
+const VALUES = new URL('../charts/error-ingestor/values.schema.json', import.meta.url)
 const README = new URL('../README.md', import.meta.url)
 
 /** The README with the table of settings as src/config.ts has them. */
@@ -32,4 +34,5 @@ function defaultText(name: string, value: unknown): string {
 
 if (import.meta.main) {
   await writeFile(README, renderSettings(await readFile(README, 'utf8')))
+  await writeFile(VALUES, renderValuesSchema(await readFile(VALUES, 'utf8')))
 }
