@@ -1,10 +1,14 @@
 import { z } from 'zod'
-import { Environment } from '../src/config.ts'
+import { Environment, SECRET_SETTINGS } from '../src/config.ts'
 
 /** Settings that the chart sets itself, most of them from values with names of their own. */
 export const OF_THE_CHART: readonly string[] = [
   ...['NODE_ENV', 'PORT', 'HOST', 'METRICS_PORT', 'DATA_DIR', 'APPS', 'READY_WITHOUT_STORE'],
   ...['CLICKHOUSE_HOST', 'CLICKHOUSE_USER', 'CLICKHOUSE_PASSWORD', 'CLICKHOUSE_DATABASE'],
+  // The schema Job has a login of its own; the server needs none.
+  'CLICKHOUSE_MIGRATOR_USER',
+  // These come from Secrets, by `extraEnvFrom`.
+  ...SECRET_SETTINGS.filter((name) => name !== 'CLICKHOUSE_PASSWORD'),
   ...['SPOOL_BYTES_MAX', 'SHUTDOWN_UNREADY_MS', 'SHUTDOWN_GRACE_MS'],
 ]
 

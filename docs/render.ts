@@ -1,6 +1,6 @@
 // `npm run render`: writes into the documents and the chart what the code says. Tests fail when it is stale.
 import { readFile, writeFile } from 'node:fs/promises'
-import { Environment } from '../src/config.ts'
+import { Environment, SECRET_SETTINGS } from '../src/config.ts'
 import { renderValuesSchema } from './chart.ts'
 
 const VALUES = new URL('../charts/error-ingestor/values.schema.json', import.meta.url)
@@ -10,7 +10,9 @@ const README = new URL('../README.md', import.meta.url)
 export function renderSettings(readme: string): string {
   const rows = Object.entries(Environment.shape).map(([name, schema]) => {
     const value: unknown = schema.safeParse(undefined).data
-    const text = (schema.description ?? '').replaceAll('|', '\\|')
+    const isSecret = SECRET_SETTINGS.some((secret) => secret === name)
+    const file = isSecret ? ` Or \`${name}_FILE\`, a file that holds it.` : ''
+    const text = (schema.description ?? '').replaceAll('|', '\\|') + file
     return `| \`${name}\` | ${defaultText(name, value)} | ${text} |`
   })
   const table = ['| setting | default | what it is |', '| --- | --- | --- |', ...rows].join('\n')

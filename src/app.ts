@@ -4,7 +4,7 @@ import { dashboardApi } from './dashboard/api.ts'
 import { dashboardSchemas } from './dashboard/answers.ts'
 import { pageRoutes } from './dashboard/pages.tsx'
 import type { Host } from './host.ts'
-import { withAccess, type AccessFetch } from './http/access.ts'
+import { clientIn, directClient, withAccess, type AccessFetch } from './http/access.ts'
 import { createAsk, type Ask } from './http/ask.ts'
 import { readBody } from './http/body.ts'
 import { createByteBudget } from './http/budget.ts'
@@ -88,6 +88,7 @@ export async function createApp(
       fetch: (request, env, context) => app.fetch(request, env, context),
       log: host.answered,
       nowMs,
+      clientOf: host.clientOf,
     }),
     drain: spool.drain,
     unready: () => {
@@ -157,7 +158,7 @@ interface Parts {
 
 function routes(config: Config, host: Host, { keys, spool, accept, stopping }: Parts): Hono {
   const { telemetry, nowMs, inflate } = host
-  const store = createStore({ clickhouse: host.clickhouse, database: config.clickhouse.database })
+  const store = createStore({ ...host, database: config.clickhouse.database })
   const budget = createByteBudget(config.intake.bytesInFlightMax)
   const reader = (bytesMax: number) => (request: Request, env: unknown) =>
     readBody(request, { bytesMax, inflate, budget }, env)
@@ -170,7 +171,7 @@ function routes(config: Config, host: Host, { keys, spool, accept, stopping }: P
     publicUrl,
     protocols,
   }
-  const read = { store, admitRead, apps: keys.apps, ask, publicUrl, nowMs }
+  const read = { store, admitRead, apps: keys.apps, ask, originOf: originsOf(publicUrl), nowMs }
 
   const app = new Hono()
   app.route(
@@ -218,6 +219,12 @@ function routes(config: Config, host: Host, { keys, spool, accept, stopping }: P
     }),
   )
   return app
+}
+
+/** The configured address, else the one by which the client of each request came. */
+function originsOf(publicUrl: string | undefined) {
+  return (request: Request, env: unknown) =>
+    publicUrl ?? (clientIn(env) ?? directClient(request)).origin
 }
 
 /** Questions see what was accepted before them, where that takes no longer than a moment. */

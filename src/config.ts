@@ -21,6 +21,28 @@ const json = z.string().transform((text, context): unknown => {
   }
 })
 
+/** Addresses as a proxy in front of us has them: `10.0.0.0/8, fd00::/8`. */
+const ranges = z
+  .string()
+  .transform((text) => text.split(',').map((range) => range.trim()))
+  .pipe(
+    z.array(
+      z
+        .union([z.cidrv4(), z.cidrv6()], { error: 'must be address ranges such as 10.0.0.0/8' })
+        .refine((range) => !range.endsWith('/0'), 'must not be everybody (/0)'),
+    ),
+  )
+
+/**
+ * Settings that may also come as `<name>_FILE`: the name of a file that holds the value, as
+ * Kubernetes mounts a Secret. Read under Node only.
+ */
+export const SECRET_SETTINGS = [
+  'CLICKHOUSE_PASSWORD',
+  'CLICKHOUSE_READER_PASSWORD',
+  'CLICKHOUSE_MIGRATOR_PASSWORD',
+] as const
+
 /** Every knob, in the order the README lists them. The text of `describe` is the documentation. */
 export const Environment = z.object({
   NODE_ENV: z
@@ -38,6 +60,15 @@ export const Environment = z.object({
     .describe(
       'Where clients reach this server, for links and DSNs; else the host of each request.',
     ),
+  TRUSTED_PROXIES: ranges
+    .default([])
+    .describe(
+      'Address ranges of the proxies in front, such as `10.0.0.0/8,fd00::/8`: only they are believed what `X-Forwarded-*` says.',
+    ),
+  CONNECTIONS_MAX: count
+    .max(1_000_000)
+    .default(10_000)
+    .describe('Most open connections; what comes beyond is closed at once.'),
   CLICKHOUSE_HOST: z
     .union([z.url({ protocol: /^https?$/ }), z.literal('embedded')])
     .optional()
@@ -46,6 +77,22 @@ export const Environment = z.object({
     ),
   CLICKHOUSE_USER: z.string().default('default').describe('ClickHouse user.'),
   CLICKHOUSE_PASSWORD: z.string().default('').describe('Its password.'),
+  CLICKHOUSE_READER_USER: z
+    .string()
+    .optional()
+    .describe(
+      'User of the questions of dashboard and API, which needs only to read; else that above.',
+    ),
+  CLICKHOUSE_READER_PASSWORD: z.string().default('').describe('Its password.'),
+  CLICKHOUSE_MIGRATOR_USER: z
+    .string()
+    .optional()
+    .describe('User that makes the schema; else CLICKHOUSE_USER.'),
+  CLICKHOUSE_MIGRATOR_PASSWORD: z.string().default('').describe('Its password.'),
+  CLICKHOUSE_CA_FILE: z
+    .string()
+    .optional()
+    .describe('File with the certificates (PEM) that vouch for an `https://` ClickHouse.'),
   CLICKHOUSE_DATABASE: z
     .string()
     .regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'must be a plain identifier')
@@ -140,6 +187,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>) {
       publicUrl: e.PUBLIC_URL,
       metricsPort: e.METRICS_PORT,
       timeoutMs: e.INTAKE_TIMEOUT_MS,
+      connectionsMax: e.CONNECTIONS_MAX,
+      trustedProxies: e.TRUSTED_PROXIES,
       unreadyMs: e.SHUTDOWN_UNREADY_MS,
       graceMs: e.SHUTDOWN_GRACE_MS,
     },
@@ -148,6 +197,10 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>) {
       host: e.CLICKHOUSE_HOST,
       user: e.CLICKHOUSE_USER,
       password: e.CLICKHOUSE_PASSWORD,
+      /** Undefined: the user above. */
+      reader: loginOf(e.CLICKHOUSE_READER_USER, e.CLICKHOUSE_READER_PASSWORD),
+      migrator: loginOf(e.CLICKHOUSE_MIGRATOR_USER, e.CLICKHOUSE_MIGRATOR_PASSWORD),
+      caFile: e.CLICKHOUSE_CA_FILE,
       database: e.CLICKHOUSE_DATABASE,
       timeoutMs: e.CLICKHOUSE_TIMEOUT_MS,
     },
@@ -169,6 +222,10 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>) {
     readyWithoutStore: e.READY_WITHOUT_STORE,
     logLevel: e.LOG_LEVEL,
   })
+}
+
+function loginOf(user: string | undefined, password: string) {
+  return user === undefined ? undefined : { user, password }
 }
 
 /** The environment does not describe a service that can start. */
@@ -193,6 +250,14 @@ function crossFieldProblems(e: z.infer<typeof Environment>, production: boolean)
   }
   if (production && keys.some((key) => key.length < KEY_CHARS_MIN)) {
     problems.push(`APPS: a key must have at least ${KEY_CHARS_MIN} characters.`)
+  }
+  for (const role of ['READER', 'MIGRATOR'] as const) {
+    if (e[`CLICKHOUSE_${role}_PASSWORD`] !== '' && e[`CLICKHOUSE_${role}_USER`] === undefined) {
+      problems.push(`CLICKHOUSE_${role}_PASSWORD: set CLICKHOUSE_${role}_USER too.`)
+    }
+  }
+  if (e.CLICKHOUSE_CA_FILE !== undefined && e.CLICKHOUSE_HOST?.startsWith('https:') !== true) {
+    problems.push('CLICKHOUSE_CA_FILE: is for a CLICKHOUSE_HOST that begins with https://.')
   }
   if (new Set(keys).size !== keys.length) problems.push('APPS: the same key stands twice.')
   if (new Set(e.APPS.map(({ id }) => id)).size !== e.APPS.length) {

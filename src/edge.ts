@@ -1,5 +1,6 @@
 import { createApp, type App } from './app.ts'
 import { ConfigError, readConfig } from './config.ts'
+import { directClient } from './http/access.ts'
 import { directSpool } from './pipeline/direct.ts'
 import { digest } from './pipeline/digest.ts'
 import { webClickHouse } from './store/webclient.ts'
@@ -34,10 +35,19 @@ const STORE_WAIT_MS_MAX = 10_000
 
 function open(env: Env): Promise<App> {
   const config = readConfig(env)
-  const { host = 'http://localhost:8123', user, password, database, timeoutMs } = config.clickhouse
+  const { host = 'http://localhost:8123', user, password, reader } = config.clickhouse
+  const { database, timeoutMs, caFile } = config.clickhouse
   if (host === 'embedded') {
     throw new ConfigError(['CLICKHOUSE_HOST: there is no embedded ClickHouse at the edge.'])
   }
+  if (caFile !== undefined) {
+    throw new ConfigError([
+      'CLICKHOUSE_CA_FILE: the edge has no files; its own list of CAs counts.',
+    ])
+  }
+  const connect = (login: { readonly user: string; readonly password: string }) =>
+    webClickHouse({ ...login, url: host, database, timeoutMs })
+  const writer = connect({ user, password })
   return createApp(config, {
     telemetry: {
       outcome: () => undefined,
@@ -48,7 +58,8 @@ function open(env: Env): Promise<App> {
       },
       bug: (error) => console.error(error),
     },
-    clickhouse: webClickHouse({ url: host, user, password, database, timeoutMs }),
+    clickhouse: writer,
+    reader: reader === undefined ? writer : connect(reader),
     nowMs: () => Date.now(),
     openSpool: (delivery) =>
       Promise.resolve(directSpool(delivery, Math.min(timeoutMs, STORE_WAIT_MS_MAX))),
@@ -59,6 +70,7 @@ function open(env: Env): Promise<App> {
     inflate: webInflate,
     metrics: () =>
       Promise.resolve({ contentType: 'text/plain', text: '# The edge keeps no metrics.\n' }),
+    clientOf: directClient,
     answered: () => undefined,
   })
 }

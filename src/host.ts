@@ -8,6 +8,8 @@ import type { Telemetry } from './telemetry/telemetry.ts'
 export interface Host {
   readonly telemetry: Telemetry
   readonly clickhouse: ClickHouse
+  /** The same ClickHouse, as a user who may be unable to write: for the questions of dashboard and API. */
+  readonly reader: ClickHouse
   /** Milliseconds since the Unix epoch; the only clock the core reads. */
   readonly nowMs: () => number
   /** On disk under Node, straight through at the edge. */
@@ -23,8 +25,20 @@ export interface Host {
   readonly metrics: (
     accept: string | undefined,
   ) => Promise<{ readonly contentType: string; readonly text: string }>
+  /** `env` is what the runtime passes with the request. */
+  readonly clientOf: (request: Request, env: unknown) => Client
   /** One answered request, for its log line and its metrics. */
   readonly answered: (line: AnsweredLine) => void
+}
+
+/** Where a request comes from, as far as that can be believed. */
+export interface Client {
+  /** IP address of the client; undefined where the runtime does not tell. */
+  readonly address: string | undefined
+  /** Origin by which the client reached us: `https://errors.example.com`, without a path. */
+  readonly origin: string
+  /** It came through one of TRUSTED_PROXIES: what that says of its user may be believed. */
+  readonly viaProxy: boolean
 }
 
 /** See http/access.ts, which makes it. */

@@ -32,8 +32,8 @@ export interface DashboardApiDeps {
     request: Request,
     question: (signal: AbortSignal) => Promise<Answer>,
   ) => Promise<Answer>
-  /** Where clients reach us; undefined: where this request did. */
-  readonly publicUrl: string | undefined
+  /** Where the client of a request reaches us, for links: an origin, or a URL with a path. */
+  readonly originOf: (request: Request, env: unknown) => string
   readonly nowMs: () => number
 }
 
@@ -82,7 +82,7 @@ export function dashboardApi(deps: DashboardApiDeps): Hono {
   })
   api.get('/dashboard/api/apps', (c) => {
     const { app } = deps.admitRead(c.req.raw)
-    const base = deps.publicUrl ?? new URL(c.req.url).origin
+    const base = deps.originOf(c.req.raw, c.env)
     const apps = (app === undefined ? deps.apps() : [app]).map((one) => ({
       id: one.id,
       name: one.name,

@@ -35,8 +35,8 @@ export interface PageDeps {
   ) => Promise<Answer>
   /** Milliseconds since the Unix epoch. */
   readonly nowMs: () => number
-  /** Where clients reach this server; undefined: the origin of each request. */
-  readonly publicUrl: string | undefined
+  /** Where the client of a request reaches us, for links: an origin, or a URL with a path. */
+  readonly originOf: (request: Request, env: unknown) => string
   /** The OpenAPI 3.1 document. */
   readonly openapi: () => unknown
 }
@@ -121,7 +121,7 @@ async function listPage(deps: PageDeps, assets: Assets, c: Context): Promise<Res
   const query = readQuery(new URL(c.req.url).searchParams, nowMs)
   const { app, apps } = chosenApp(deps, c.req.raw, query.appId)
   const found = await deps.ask(c.req.raw, (signal) => questions(deps.store, query, app.id, signal))
-  const origin = deps.publicUrl ?? new URL(c.req.url).origin
+  const origin = deps.originOf(c.req.raw, c.env)
   const curl = curlFor({
     origin: origin.replace(/\/$/, ''),
     appId: app.id,

@@ -1,4 +1,5 @@
 import type { ExecutionContext } from 'hono'
+import type { Client } from '../host.ts'
 import type { RefusalCode } from '../refusal.ts'
 
 /** What becomes known of one request while it is answered; one canonical log line is made of it. */
@@ -37,6 +38,8 @@ export interface AccessDeps {
   /** Told of each request once its answer is known. */
   readonly log: (line: AccessLine) => void
   readonly nowMs: () => number
+  /** `env` is what the runtime passes with the request. */
+  readonly clientOf: (request: Request, env: unknown) => Client
 }
 
 /** The fetch of the whole service: gives each request an id, and each answer its common headers. */
@@ -53,14 +56,17 @@ const SANE_ID = /^[\w.:@/+=-]{1,128}$/
 const API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 /** Wraps the app; routes see the {@link Facts} of their request in Hono's `c.env`. */
-export function withAccess({ fetch, log, nowMs }: AccessDeps): AccessFetch {
+export function withAccess({ fetch, log, nowMs, clientOf }: AccessDeps): AccessFetch {
   const nextId = createIds()
   return async (request, env, context) => {
     const startedAtMs = nowMs()
     const given = request.headers.get('x-request-id')
     const facts: Facts = { requestId: given !== null && SANE_ID.test(given) ? given : nextId() }
+    // Found out only when asked for: most requests never ask.
+    let client: Client | undefined
+    const ask = () => (client ??= clientOf(request, env))
     const runtime = typeof env === 'object' && env !== null ? env : {}
-    let response = await fetch(request, { ...runtime, [FACTS]: facts }, context)
+    let response = await fetch(request, { ...runtime, [FACTS]: facts, [CLIENT]: ask }, context)
     const { hasHeaders, ...told } = facts
     if (hasHeaders !== true) response = withBaseHeaders(response, facts.requestId)
     log({
@@ -79,6 +85,19 @@ export function factsOf(env: unknown): Facts | undefined {
   return isWithFacts(env) ? env[FACTS] : undefined
 }
 
+/**
+ * Where a request comes from, from Hono's `c.env`: for limits, the audit log and links.
+ * Undefined where the app runs without `withAccess`.
+ */
+export function clientIn(env: unknown): Client | undefined {
+  return isWithFacts(env) ? env[CLIENT]() : undefined
+}
+
+/** The client as the request itself tells it: no proxy is believed, and no address is known. */
+export function directClient(request: Request): Client {
+  return { address: undefined, origin: new URL(request.url).origin, viaProxy: false }
+}
+
 /** Headers of every API answer, for those who build it in one go. */
 export function baseHeaders(requestId: string | undefined): Record<string, string> {
   return {
@@ -88,9 +107,12 @@ export function baseHeaders(requestId: string | undefined): Record<string, strin
 }
 
 const FACTS = Symbol('facts')
+const CLIENT = Symbol('client')
 
-function isWithFacts(env: unknown): env is { readonly [FACTS]: Facts } {
-  return typeof env === 'object' && env !== null && FACTS in env
+function isWithFacts(
+  env: unknown,
+): env is { readonly [FACTS]: Facts; readonly [CLIENT]: () => Client } {
+  return typeof env === 'object' && env !== null && FACTS in env && CLIENT in env
 }
 
 function withBaseHeaders(response: Response, requestId: string): Response {

@@ -1,5 +1,6 @@
+import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import type { Config } from '../config.ts'
+import { ConfigError, type Config } from '../config.ts'
 import type { ClickHouse } from '../store/clickhouse.ts'
 import { nodeClickHouse } from './clickhouse.ts'
 import { startEmbedded } from './embedded.ts'
@@ -9,7 +10,11 @@ const LOOK_MS_MAX = 1_000
 
 /** The ClickHouse of this process, and how it was chosen. */
 export interface ChosenClickHouse {
+  /** Logged in as the user that writes. */
   readonly clickhouse: ClickHouse
+  /** As the user that asks the questions of dashboard and API, and as the one that makes the schema. */
+  readonly reader: ClickHouse
+  readonly migrator: ClickHouse
   readonly embedded: boolean
   readonly url: string
   /** For people: which one it is and where its data lies. */
@@ -31,7 +36,8 @@ export interface ChooseDeps {
  * The configured ClickHouse; `embedded` starts one in `<DATA_DIR>/clickhouse`. Where nothing is
  * configured: what answers at the default address, else in development mode the embedded one.
  * An address that was configured is not tried: events are accepted while nobody answers there.
- * @throws EmbeddedError or NoEngineError when the embedded one cannot start.
+ * @throws EmbeddedError or NoEngineError when the embedded one cannot start, ConfigError when the
+ * file of CLICKHOUSE_CA_FILE cannot be read.
  */
 export async function chooseClickHouse(
   config: Config,
@@ -45,11 +51,43 @@ export async function chooseClickHouse(
 }
 
 function remote(config: Config, url: string): ChosenClickHouse {
-  const clickhouse = nodeClickHouse({ ...config.clickhouse, url })
-  const { database } = config.clickhouse
+  const { user, password, reader, migrator, database, timeoutMs, caFile } = config.clickhouse
+  const place = { url, database, timeoutMs, ca: caFile === undefined ? undefined : readCa(caFile) }
+  const asWriter = nodeClickHouse({ ...place, user, password })
+  // Connections of their own: what one user may do must not depend on who was here before.
+  const as = (login: typeof reader) =>
+    login === undefined ? asWriter : nodeClickHouse({ ...place, url: withoutLogin(url), ...login })
+  const [asReader, asMigrator] = [as(reader), as(migrator)]
   // Without what may stand before the @: nobody wants a password on the screen.
   const where = `${new URL(url).origin}, database ${database}`
-  return { clickhouse, embedded: false, url, where, close: clickhouse.close }
+  return {
+    clickhouse: asWriter,
+    reader: asReader,
+    migrator: asMigrator,
+    embedded: false,
+    url,
+    where,
+    async close() {
+      for (const client of new Set([asReader, asMigrator, asWriter])) await client.close()
+    },
+  }
+}
+
+/** The login in an address is the writer's. */
+function withoutLogin(url: string): string {
+  const address = new URL(url)
+  address.username = ''
+  address.password = ''
+  return address.href
+}
+
+function readCa(file: string): Buffer {
+  try {
+    return readFileSync(file)
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error)
+    throw new ConfigError([`CLICKHOUSE_CA_FILE: the file cannot be read (${code}).`])
+  }
 }
 
 async function embedded(
@@ -63,11 +101,13 @@ async function embedded(
     signal,
   })
   const { url, version, dataDir } = engine
-  // Its one user has no password; the configured one is for a server elsewhere.
-  const login = { ...config.clickhouse, url, user: 'default', password: '' }
-  const clickhouse = nodeClickHouse(login)
+  // Its one user has no password; the configured ones are for a server elsewhere.
+  const { database, timeoutMs } = config.clickhouse
+  const clickhouse = nodeClickHouse({ url, database, timeoutMs, user: 'default', password: '' })
   return {
     clickhouse,
+    reader: clickhouse,
+    migrator: clickhouse,
     embedded: true,
     url,
     where: `embedded, version ${version} on ${url}, data in ${dataDir}`,

@@ -8,6 +8,7 @@ import { DEVELOPMENT_KEY, readConfig } from '../config.ts'
 import { chooseClickHouse } from './choose.ts'
 import { startServer, type RunningServer } from './server.ts'
 import { letHeapGrow } from './heap.ts'
+import { withSecretFiles } from './secrets.ts'
 import { UsageError } from './spool-io.ts'
 import { migrate, plan } from '../store/migrate.ts'
 import { VERSION } from '../version.ts'
@@ -196,7 +197,7 @@ curl -X POST ${url}/api/v1/ingest -H 'Content-Type: application/json' -H 'X-API-
 }
 
 async function runMigrations({ planOnly, waitSeconds }: Asked): Promise<void> {
-  const config = readConfig(readEnvironment())
+  const config = readConfig(withSecretFiles(readEnvironment()))
   const say = (sentence: string) => print(`${sentence}\n`)
   const chosen = await chooseClickHouse(config, { say: (_level, text) => say(text) })
   const { retentionDays } = config
@@ -205,12 +206,12 @@ async function runMigrations({ planOnly, waitSeconds }: Asked): Promise<void> {
     // Every step may be repeated, so the whole of it is what is tried again.
     await whileAway(waitSeconds, chosen.where, async () => {
       if (planOnly) {
-        const { steps } = await plan(chosen.clickhouse, options)
+        const { steps } = await plan(chosen.migrator, options)
         for (const { title } of steps) say(title)
         if (steps.length === 0) say('There is nothing to do.')
         return
       }
-      const { from, to } = await migrate(chosen.clickhouse, { ...options, say })
+      const { from, to } = await migrate(chosen.migrator, { ...options, say })
       say(`The schema is at version ${to}${from === to ? ', as it was' : ''} (${chosen.where}).`)
     })
   } catch (error) {

@@ -19,6 +19,8 @@ export interface ClickHouseOptions {
   readonly url: string
   readonly user: string
   readonly password: string
+  /** Certificates (PEM) that vouch for the server, instead of those that Node knows. */
+  readonly ca?: Buffer | undefined
   /** The database of every statement except `CREATE DATABASE` and `DROP DATABASE`; it need not exist yet. */
   readonly database?: string | undefined
   /** Longest a statement may take, from the call to its last byte, waiting for a connection included. */
@@ -41,6 +43,7 @@ export function nodeClickHouse(
 ): ClickHouse & { readonly close: () => Promise<void> } {
   const client = createClient({
     ...login(options),
+    ...(options.ca !== undefined && { tls: { ca_cert: options.ca } }),
     application: 'error-ingestor',
     request_timeout: options.timeoutMs,
     max_open_connections: CONNECTIONS_MAX,

@@ -4,6 +4,7 @@ import type { Config } from '../config.ts'
 import type { AnsweredLine, Host } from '../host.ts'
 import { recentIds } from '../pipeline/recent.ts'
 import type { ClickHouse } from '../store/clickhouse.ts'
+import { createClientOf } from './client.ts'
 import { inflate } from './inflate.ts'
 import { openFolderSpool } from './spool/open.ts'
 import type { DiskSpool } from './spool/spool.ts'
@@ -24,7 +25,7 @@ const WINDOWS_MAX = 2
 /** What the core needs, on Node: the spool on disk, metrics and logs. */
 export function nodeHost(
   config: Config,
-  clickhouse: ClickHouse,
+  { clickhouse, reader }: { readonly clickhouse: ClickHouse; readonly reader: ClickHouse },
   telemetry: NodeTelemetry,
 ): NodeHost {
   let spool: DiskSpool | undefined
@@ -33,6 +34,7 @@ export function nodeHost(
   return {
     telemetry,
     clickhouse,
+    reader,
     nowMs: () => Date.now(),
     async openSpool(to) {
       const folder = join(resolve(config.dataDir), 'spool')
@@ -52,6 +54,7 @@ export function nodeHost(
     digest: (texts) => createHash('sha256').update(texts.join('\n')).digest('hex'),
     inflate,
     metrics: telemetry.metricsText,
+    clientOf: createClientOf(config.http.trustedProxies),
     answered: (line) => answered(telemetry, line),
     close: () => spool?.close() ?? Promise.resolve(),
   }

@@ -10,6 +10,9 @@ const KEEP_ALIVE_MS = 65_000
 // Node's own default of 30 s would let a slow sender stay for half a minute too long.
 const CHECK_EVERY_MS_MAX = 1_000
 const CLOSE_IDLE_EVERY_MS = 50
+// Beside the time for the request: what an answer may take, and how long its reader may stand still.
+const STALL_MS = 30_000
+const CONNECTIONS_MAX = 10_000
 
 /** Answers one request. The second argument holds Node's own request, for the peer's address. */
 export type Fetch = (request: Request, env: object) => Response | Promise<Response>
@@ -22,6 +25,10 @@ export interface ServeOptions {
   readonly port: number
   /** Longest a request may take to arrive completely. */
   readonly timeoutMs: number
+  /** Most open connections: what comes beyond is closed at once. */
+  readonly connectionsMax?: number
+  /** Longest a connection may be without a byte in either direction while a request is open. */
+  readonly stallMs?: number
   /** Name of the setting that holds `port`, for the sentence that says it is taken. */
   readonly portSetting?: string
   /** Is told of whatever `fetch` throws; the client gets a 500 that says nothing. */
@@ -33,6 +40,8 @@ export interface Listening {
   /** As a link: `http://localhost:3000` where it listens on all addresses or on loopback. */
   readonly url: string
   readonly port: number
+  /** Open connections now, and those refused so far because there were too many. */
+  readonly connections: () => { readonly open: number; readonly refused: number }
   /** Stops accepting, waits up to `graceMs` for open requests, then cuts what is left. */
   readonly close: (graceMs: number) => Promise<void>
 }
@@ -63,15 +72,30 @@ export async function serve(fetch: Fetch, options: ServeOptions): Promise<Listen
     // It answers every failure itself.
     (incoming, outgoing) => void listener(incoming, outgoing),
   )
+  server.maxConnections = options.connectionsMax ?? CONNECTIONS_MAX
+  // A reader that stands still would hold its answer in memory for ever.
+  server.timeout = options.stallMs ?? options.timeoutMs + STALL_MS
   server.on('clientError', refuseBadClient)
+  const connections = countConnections(server)
   await listening(server, options)
   const address = server.address()
   const port = typeof address === 'object' && address !== null ? address.port : options.port
   return {
     url: `http://${shownHost(options.host)}:${port}`,
     port,
+    connections,
     close: (graceMs) => close(server, graceMs),
   }
+}
+
+function countConnections(server: Server): Listening['connections'] {
+  let [open, refused] = [0, 0]
+  server.on('connection', (socket) => {
+    open += 1
+    socket.once('close', () => (open -= 1))
+  })
+  server.on('drop', () => (refused += 1))
+  return () => ({ open, refused })
 }
 
 async function close(server: Server, graceMs: number): Promise<void> {

@@ -9,7 +9,8 @@ import { VERSION } from '../version.ts'
 import { chooseClickHouse, type ChosenClickHouse } from './choose.ts'
 import { nodeHost } from './host.ts'
 import { openLogger } from './logger.ts'
-import { serve, type Fetch } from './serve.ts'
+import { withSecretFiles } from './secrets.ts'
+import { serve, type Fetch, type Listening } from './serve.ts'
 import { openTelemetry, type NodeTelemetry } from './telemetry.ts'
 
 const MIGRATE_AGAIN_MS = 2_000
@@ -38,7 +39,7 @@ export async function startServer(
   registrations?: Registrations,
   signal?: AbortSignal,
 ): Promise<RunningServer> {
-  const config = readConfig(env)
+  const config = readConfig(withSecretFiles(env))
   const { http } = config
   // Undone from the last to the first, on a failed start as on a stop.
   await using undo = new AsyncDisposableStack()
@@ -55,7 +56,7 @@ export async function startServer(
   undo.defer(chosen.close)
   undo.defer(await migrated(config, chosen, telemetry))
 
-  const host = nodeHost(config, chosen.clickhouse, telemetry)
+  const host = nodeHost(config, chosen, telemetry)
   const app = await createApp(config, host, registrations)
   undo.defer(host.close)
   const stopping = new AbortController()
@@ -74,6 +75,7 @@ export async function startServer(
     undo.defer(() => metrics.close(0))
   }
   const listening = await serve(app.fetch, { ...http, bug: telemetry.bug })
+  connectionGauges(telemetry, listening)
   undo.defer(async () => {
     app.unready()
     await sleep(http.unreadyMs)
@@ -100,6 +102,15 @@ export async function startServer(
   }
 }
 
+function connectionGauges({ gauge }: NodeTelemetry, { connections }: Listening): void {
+  gauge('error_ingestor_connections', 'Connections that are open.', () => connections().open)
+  gauge(
+    'error_ingestor_connections_refused',
+    'Connections closed at once because CONNECTIONS_MAX were open, since the start.',
+    () => connections().refused,
+  )
+}
+
 /**
  * Makes the schema, where that is the server's own business: in development mode, and with an
  * embedded ClickHouse, which no migration job can reach. A server that is away is tried again
@@ -107,13 +118,13 @@ export async function startServer(
  */
 async function migrated(
   config: Config,
-  { clickhouse, embedded, where }: ChosenClickHouse,
+  { migrator, embedded, where }: ChosenClickHouse,
   { say }: NodeTelemetry,
 ): Promise<() => Promise<void>> {
   if (config.production && !embedded) return () => Promise.resolve()
   const { database } = config.clickhouse
   const run = () =>
-    migrate(clickhouse, {
+    migrate(migrator, {
       database,
       retentionDays: config.retentionDays,
       say: (sentence) => say('info', sentence),

@@ -25,6 +25,8 @@ type Params = Record<string, unknown>
 /** Where the events are. */
 export interface StoreDeps {
   readonly clickhouse: ClickHouse
+  /** Logged in as a user who can only read, for the questions; the one above where absent. */
+  readonly reader?: ClickHouse
   readonly database: string
 }
 
@@ -32,9 +34,9 @@ export interface StoreDeps {
  * Every question we ask, answered by ClickHouse. Of an event that stands there more than once the
  * row received first counts, here and in every answer.
  */
-export function createStore({ clickhouse, database }: StoreDeps): Store {
+export function createStore({ clickhouse, reader = clickhouse, database }: StoreDeps): Store {
   const ask: Ask = (name, sql, params, signal) =>
-    clickhouse.query(
+    reader.query(
       `/* error-ingestor:${name} */ ${sql}`,
       { ...params, database },
       signal === undefined ? { settings: SETTINGS } : { settings: SETTINGS, signal },

@@ -49,7 +49,7 @@ function routesOf(): string[] {
       admitRead: () => admitted,
       apps: () => [],
       ask: unused,
-      publicUrl: undefined,
+      originOf: ({ url }) => new URL(url).origin,
       nowMs: unused,
     }),
   )

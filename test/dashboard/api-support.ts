@@ -52,7 +52,7 @@ export function anApi(options: ApiOptions = {}) {
       store,
       ask,
       nowMs,
-      publicUrl: options.publicUrl,
+      originOf: ({ url }) => options.publicUrl ?? new URL(url).origin,
       apps: keys.apps,
       admitRead: (request, appId) => keys.admitRead(apiKeyOf(request), appId),
     }),

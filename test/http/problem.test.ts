@@ -2,7 +2,7 @@ import { Hono } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { describe, expect, test } from 'vitest'
 import { answerProblems, problem, STATUS } from '../../src/http/problem.ts'
-import { withAccess } from '../../src/http/access.ts'
+import { directClient, withAccess } from '../../src/http/access.ts'
 import { Refusal, type RefusalCode } from '../../src/refusal.ts'
 import { anIntake } from './support/intake.ts'
 
@@ -22,7 +22,12 @@ function anApp() {
   })
   app.get('/moved', () => Response.redirect('http://localhost/things/1'))
   answerProblems(app, (error) => bugs.push(error))
-  const fetch = withAccess({ fetch: app.fetch, log: () => undefined, nowMs: () => 0 })
+  const fetch = withAccess({
+    fetch: app.fetch,
+    log: () => undefined,
+    nowMs: () => 0,
+    clientOf: directClient,
+  })
   const get = (path: string, init?: RequestInit) =>
     fetch(new Request(`http://localhost${path}`, init))
   return { get, bugs }

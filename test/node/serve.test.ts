@@ -12,11 +12,15 @@ afterEach(async () => {
 })
 
 const read: Fetch = async (request) => new Response(String((await request.bytes()).length))
-async function listening(fetch: Fetch, options: { timeoutMs?: number; port?: number } = {}) {
+async function listening(
+  fetch: Fetch,
+  options: { timeoutMs?: number; port?: number; connectionsMax?: number; stallMs?: number } = {},
+) {
   const server = await serve(fetch, {
     host: '127.0.0.1',
-    port: options.port ?? 0,
-    timeoutMs: options.timeoutMs ?? 5_000,
+    port: 0,
+    timeoutMs: 5_000,
+    ...options,
     bug: (error) => bugs.push(error),
   })
   open.push(server)
@@ -85,6 +89,43 @@ test('headers of 15 KiB are taken, of 17 KiB are answered with 431', async () =>
     `GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Long: ${'x'.repeat(bytes)}\r\n\r\n`
   expect(await raw(port, request(15 * 1024))).toMatch(/^HTTP\/1\.1 200 /)
   expect(await raw(port, request(17 * 1024))).toMatch(/^HTTP\/1\.1 431 .*X-Error-Code: too_large/s)
+})
+
+test('connections up to the limit are served, one more is closed at once and counted', async () => {
+  const server = await listening(() => new Response('fine'), { connectionsMax: 3 })
+  const held = await Promise.all(
+    [1, 2, 3].map(async () => {
+      const socket = connect(server.port, '127.0.0.1')
+      await once(socket, 'connect')
+      return socket
+    }),
+  )
+  await vi.waitUntil(() => server.connections().open === 3)
+  expect(await raw(server.port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n')).toBe('')
+  expect(server.connections()).toEqual({ open: 3, refused: 1 })
+  held[0]?.destroy()
+  await vi.waitUntil(() => server.connections().open === 2)
+  expect(await (await fetch(server.url)).text()).toBe('fine')
+  held.forEach((socket) => socket.destroy())
+})
+
+test('a reader that stands still is cut, one that only waits for its answer is not', async () => {
+  const { port, url, connections } = await listening(
+    async (request) => {
+      if (request.url.endsWith('/slow')) {
+        await new Promise((later) => setTimeout(later, 300))
+        return new Response('done')
+      }
+      return new Response('x'.repeat(64 * 1024 * 1024))
+    },
+    { stallMs: 1_000 },
+  )
+  const socket = connect(port, '127.0.0.1').pause()
+  socket.on('error', () => undefined)
+  socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+  expect(await (await fetch(`${url}/slow`)).text()).toBe('done')
+  await vi.waitUntil(() => connections().open <= 1, { timeout: 10_000 })
+  socket.destroy()
 })
 
 test('what is not HTTP, and what cannot be a URL, gets 400', async () => {

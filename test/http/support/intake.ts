@@ -1,5 +1,5 @@
 import { Hono } from 'hono'
-import { withAccess, type AccessLine } from '../../../src/http/access.ts'
+import { directClient, withAccess, type AccessLine } from '../../../src/http/access.ts'
 import { readBody } from '../../../src/http/body.ts'
 import { createByteBudget } from '../../../src/http/budget.ts'
 import { intakeRoutes, type IntakeDeps } from '../../../src/http/intake.ts'
@@ -69,6 +69,7 @@ export function anIntake(given: Partial<IntakeDeps> & { inFlightMax?: number } =
     fetch: app.fetch,
     log: (line) => lines.push({ ...line }),
     nowMs: () => NOW_MS,
+    clientOf: directClient,
   })
   const post = (body: string | Uint8Array<ArrayBuffer>, headers: Record<string, string> = {}) =>
     fetch(

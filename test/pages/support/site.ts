@@ -18,7 +18,7 @@ export function site(given: Partial<PageDeps> & Pick<PageDeps, 'store'>): Hono {
     apps: () => apps,
     ask: createAsk({ timeoutMs: 20_000, storeFailed: () => undefined }),
     nowMs: () => Date.now(),
-    publicUrl: undefined,
+    originOf: ({ url }) => new URL(url).origin,
     openapi: () => ({ info: { title: 'error-ingestor', version: '0.0.0' } }),
     ...given,
   })
