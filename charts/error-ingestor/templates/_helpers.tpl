@@ -357,6 +357,11 @@ clickhouse.com/role: clickhouse-keeper
 {{- end }}
 {{- end }}
 
+{{/* Readiness fails, open requests end, the last block is delivered: longer than all of these, plus the embedded ClickHouse's own end. */}}
+{{- define "error-ingestor.terminationSeconds" -}}
+{{- add .Values.shutdown.unreadySeconds .Values.shutdown.graceSeconds (ternary 30 10 (eq .Values.clickhouse.mode "embedded")) }}
+{{- end }}
+
 {{/* Regular expression of the names of the server's pods. */}}
 {{- define "error-ingestor.podPattern" -}}
 {{ include "error-ingestor.fullname" . }}-[0-9]+
