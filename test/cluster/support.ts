@@ -47,6 +47,9 @@ export async function eventually(withinMs: number, holds: () => Promise<void>): 
   }
 }
 
+/** A {@link namespace} of its own for a story. */
+export type Space = Awaited<ReturnType<typeof namespace>>
+
 /** A namespace with enforced restricted Pod Security, and the tools on it. */
 export async function namespace(name: string) {
   const kubectl = (...args: readonly string[]) => command('kubectl', '--namespace', name, ...args)
@@ -65,16 +68,17 @@ export async function namespace(name: string) {
     pods,
     remove: () => remove(name),
     /** Installs or upgrades release `errors`; resolves to the milliseconds it took. */
-    async install(values: readonly string[], ...flags: readonly string[]): Promise<number> {
-      const startedMs = performance.now()
-      const set = values.flatMap((value) => ['--set', value])
-      await helm('upgrade', '--install', 'errors', CHART, ...set, ...flags)
-      return performance.now() - startedMs
-    },
-    async apply(manifest: string): Promise<void> {
-      const child = run('kubectl', ['--namespace', name, 'apply', '--filename=-'])
+    install: (values: readonly string[], ...flags: readonly string[]) =>
+      installed(helm, CHART, values, flags),
+    /** The same with another chart than this tree's. */
+    installFrom: (chart: string, values: readonly string[], ...flags: readonly string[]) =>
+      installed(helm, chart, values, flags),
+    /** What kubectl says to it, on both of its outputs. */
+    async apply(manifest: string, ...flags: readonly string[]): Promise<string> {
+      const child = run('kubectl', ['--namespace', name, 'apply', '--filename=-', ...flags])
       child.child.stdin?.end(manifest)
-      await child
+      const { stdout, stderr } = await child
+      return `${stdout}\n${stderr}`
     },
     /** Runs a script in the pod's Node and resolves to what it prints. */
     node: (pod: string, script: string) =>
@@ -89,6 +93,18 @@ export async function namespace(name: string) {
       return Report.parse(JSON.parse(await this.node('load', script)))
     },
   }
+}
+
+async function installed(
+  helm: (...args: readonly string[]) => Promise<string>,
+  chart: string,
+  values: readonly string[],
+  flags: readonly string[],
+): Promise<number> {
+  const startedMs = performance.now()
+  const set = values.flatMap((value) => ['--set', value])
+  await helm('upgrade', '--install', 'errors', chart, ...set, ...flags)
+  return performance.now() - startedMs
 }
 
 async function remove(name: string): Promise<void> {

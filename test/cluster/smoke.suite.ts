@@ -1,0 +1,63 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { restarts, SERVER } from './pods.ts'
+import { namespace, type Space } from './support.ts'
+import { EMBEDDED, EXTERNAL, say } from './values.ts'
+
+// What a platform gives a pod that is not to choose: any user, of group 0 (OpenShift does so).
+const ANY_USER = [
+  'podSecurityContext.runAsUser=1000680000',
+  'podSecurityContext.runAsGroup=0',
+  'podSecurityContext.fsGroup=1000680000',
+]
+
+describe('embedded, from nothing', () => {
+  let space: Space
+  beforeAll(async () => {
+    space = await namespace('ei-embedded')
+  })
+  afterAll(() => space.remove())
+
+  test('is ready within 60 s under any user, and helm test reads back what it sent', async () => {
+    const tookMs = await space.install([...EMBEDDED, ...ANY_USER], '--wait', '--timeout=120s')
+    say('embedded install --wait, ms', Math.round(tookMs))
+    expect(tookMs).toBeLessThan(60_000)
+    expect(await space.helm('test', 'errors', '--logs')).toContain('the round trip works')
+    expect(Math.max(...(await restarts(space)))).toBe(0)
+  })
+
+  test('leaves after an uninstall what is said, and nothing else', async () => {
+    await space.helm('uninstall', 'errors', '--wait')
+    await space.kubectl('wait', '--for=delete', 'pod', '--selector', SERVER, '--timeout=90s')
+    const all = await space.kubectl(
+      'get',
+      'all,pvc,secret,configmap,serviceaccount,networkpolicy,poddisruptionbudget',
+      '--output=name',
+    )
+    expect(all.split('\n').sort()).toEqual([
+      'configmap/kube-root-ca.crt',
+      'persistentvolumeclaim/data-errors-error-ingestor-0',
+      'pod/errors-error-ingestor-round-trip',
+      'secret/errors-error-ingestor-trial',
+      'serviceaccount/default',
+    ])
+  })
+})
+
+describe('values that cannot work', () => {
+  let space: Space
+  beforeAll(async () => {
+    space = await namespace('ei-refused')
+  })
+  afterAll(() => space.remove())
+
+  test.each([
+    ['a Secret that is missing', ['appsExistingSecret.name=none'], 'there is no Secret none in'],
+    ['a key that is too short', ['apps[0].keys[0].key=short'], 'is not 16 to 200 letters'],
+    ['an operator that is missing', ['clickhouse.mode=altinity'], 'install the operator first'],
+    ['two pods around one ClickHouse', [...EMBEDDED, 'replicaCount=2'], 'lives in one pod'],
+  ])('%s fails the install with what to do', async (_, values, sentence) => {
+    const base = values[0] === 'appsExistingSecret.name=none' ? EXTERNAL.slice(0, 5) : EXTERNAL
+    await expect(space.install([...base, ...values])).rejects.toThrow(sentence)
+    expect(await space.kubectl('get', 'statefulset', '--output=name')).toBe('')
+  })
+})
