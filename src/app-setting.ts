@@ -40,12 +40,13 @@ const Origin = z
   .max(300)
   .transform((text) => text.toLowerCase())
   .refine(
-    (text) => text === 'null' || /^[a-z][a-z0-9+.-]*:\/\/(\*\.)?[a-z0-9.\-[\]:]+$/.test(text),
+    (text) =>
+      text === 'null' || /^[a-z][a-z0-9+.-]*:\/\/(\*\.)?[a-z0-9.\-[\]]+(:(\d+|\*))?$/.test(text),
     'must be an origin as https://shop.example.com or https://*.example.com',
   )
 
 /** What may be set of an app, wherever it is declared; each is optional. */
-const AppOptions = {
+export const AppOptions = {
   limits: Limits.optional().describe('What the app may send.'),
   origins: z
     .array(Origin)

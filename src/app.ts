@@ -13,8 +13,11 @@ import { intakeRoutes } from './http/intake.ts'
 import { openapiDocument, openapiRoutes } from './http/openapi.ts'
 import { answerProblems } from './http/problem.ts'
 import { sourceMapRoutes } from './http/sourcemaps.ts'
+import { createKeyFiles } from './keys/files.ts'
 import { apiKeyOf, createKeys, type Keys } from './keys/keys.ts'
+import { createDigest } from './keys/records.ts'
 import type { Registrations } from './keys/registrations.ts'
+import { createKeySync, type KeySync } from './keys/sync.ts'
 import type { Grouping, Occurrence } from './occurrence.ts'
 import { createDelivery } from './pipeline/delivery.ts'
 import { group } from './pipeline/group.ts'
@@ -24,6 +27,7 @@ import type { Spool } from './pipeline/spool.ts'
 import { symbolicate } from './pipeline/symbolicate.ts'
 import { protocols } from './protocols/index.ts'
 import { NativeBatch } from './protocols/native/event.ts'
+import { createKeyTables } from './store/keys.ts'
 import { knownIds, recordDoubles, storedIds } from './store/known.ts'
 import { SCHEMA_VERSION } from './store/migrate.ts'
 import { createStore } from './store/queries.ts'
@@ -40,6 +44,8 @@ export interface App {
   /** Fails readiness from now on, so that nobody sends us more. */
   readonly unready: () => void
   readonly spool: Spool
+  /** Reads apps and keys from where they are declared: `open` first, then `run` beside everything else. */
+  readonly keySync: KeySync
 }
 
 const DAY_MS = 86_400_000
@@ -59,9 +65,12 @@ export async function createApp(
     apps: config.apps,
     developmentMode: !config.production,
     developmentKey: DEVELOPMENT_KEY,
+    digest: createDigest(config.keys.pepper),
+    adminKey: config.keys.adminKey,
     nowMs,
-    ...(registrations !== undefined && { registrations }),
+    registrations,
   })
+  const keySync = openKeySync(config, host, keys)
   const spool = await openSpool(config, host)
   const pipeline = createPipeline({
     scrub: scrub(),
@@ -95,7 +104,29 @@ export async function createApp(
       stopping = true
     },
     spool,
+    keySync,
   }
+}
+
+/** Joins the keys to where they are declared. The edge has nothing that runs beside its requests. */
+function openKeySync(config: Config, host: Host, keys: Keys): KeySync {
+  const { clickhouse, telemetry, nowMs, keyFolder, knownKeys } = host
+  const { pepper } = config.keys
+  // Without a pepper of all pods no stored hash could be compared.
+  const isStored = pepper !== undefined && knownKeys !== undefined
+  const tables = createKeyTables({ clickhouse, database: config.clickhouse.database })
+  const { production } = config
+  const forbidden = production ? [DEVELOPMENT_KEY] : []
+  return createKeySync({
+    keys,
+    store: isStored ? tables : undefined,
+    known: knownKeys,
+    folder: keyFolder,
+    files: createKeyFiles({ digest: keys.digest, nowMs, forbidden, production }),
+    read: telemetry.keysRead,
+    say: telemetry.say,
+    nowMs,
+  })
 }
 
 /** A stage that throws is a bug of ours: the event is kept all the same, in one issue for all such. */
@@ -178,7 +209,7 @@ function routes(config: Config, host: Host, { keys, spool, accept, stopping }: P
     '/',
     intakeRoutes({
       protocols,
-      admit: keys.admit,
+      admit: (credential, request) => keys.admitIngest(credential, request.headers.get('origin')),
       credential: apiKeyOf,
       readBody: reader(config.intake.bodyBytesMax),
       accept,

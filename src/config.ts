@@ -9,6 +9,9 @@ const port = z.coerce.number().int().min(0).max(65_535)
 /** The key that exists in development mode only. */
 export const DEVELOPMENT_KEY = 'ei_test_key_12345'
 
+/** As public as that key: it lets keys of a development server outlive its process, no more. */
+const DEVELOPMENT_PEPPER = 'error-ingestor development'
+
 /** Shorter ones could be guessed; development mode takes any, such as those of an example. */
 const KEY_CHARS_MIN = 16
 
@@ -41,7 +44,13 @@ export const SECRET_SETTINGS = [
   'CLICKHOUSE_PASSWORD',
   'CLICKHOUSE_READER_PASSWORD',
   'CLICKHOUSE_MIGRATOR_PASSWORD',
+  'ADMIN_KEY',
+  'KEY_PEPPER',
 ] as const
+
+/** Shorter peppers and admin keys could be guessed, and so could those of few different characters. */
+const SECRET_CHARS_MIN = 32
+const SECRET_DISTINCT_MIN = 10
 
 /** Every knob, in the order the README lists them. The text of `describe` is the documentation. */
 export const Environment = z.object({
@@ -112,6 +121,25 @@ export const Environment = z.object({
     .pipe(z.array(AppSetting))
     .default([])
     .describe('Apps and their keys as JSON: `[{"id", "name", "keys": [{"key", "scopes"}]}]`.'),
+  KEYS_DIR: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Folder of JSON or YAML files with apps and keys, as a Secret is mounted; read again when it changes.',
+    ),
+  KEY_PEPPER: z
+    .string()
+    .max(1_000)
+    .optional()
+    .describe(
+      'Secret that key hashes in ClickHouse are made with, the same on every pod: `openssl rand -hex 32`. Needed in production mode to make keys over the admin API.',
+    ),
+  ADMIN_KEY: z
+    .string()
+    .regex(/^[\w-]{8,200}$/, 'must be 8 to 200 letters, digits, _ or -')
+    .optional()
+    .describe('API key of whoever runs the server: it makes apps and keys, and reads all apps.'),
   INTAKE_BODY_BYTES_MAX: bytes
     .min(1_024)
     .default(8 * 1024 * 1024)
@@ -207,6 +235,12 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>) {
     dataDir: e.DATA_DIR,
     retentionDays: e.RETENTION_DAYS,
     apps: e.APPS,
+    keys: {
+      /** Undefined: no files. */
+      dir: e.KEYS_DIR,
+      pepper: e.KEY_PEPPER ?? (production ? undefined : DEVELOPMENT_PEPPER),
+      adminKey: e.ADMIN_KEY,
+    },
     intake: {
       bodyBytesMax: e.INTAKE_BODY_BYTES_MAX,
       eventsMax: e.INTAKE_EVENTS_MAX,
@@ -228,6 +262,18 @@ function loginOf(user: string | undefined, password: string) {
   return user === undefined ? undefined : { user, password }
 }
 
+/**
+ * Makes sure that somebody could use the server: a production server without any key serves nobody.
+ * @throws ConfigError saying what to set.
+ */
+export function requireSomeKey({ production, apps, keys }: Config): void {
+  const hasKey = apps.some((app) => app.keys.length > 0)
+  if (!production || hasKey || keys.dir !== undefined || keys.adminKey !== undefined) return
+  throw new ConfigError([
+    'ADMIN_KEY: production mode needs a way in, and there is none. Set KEYS_DIR (a folder of files with apps and keys), or ADMIN_KEY and KEY_PEPPER (then make apps with `error-ingestor apps create`), or APPS.',
+  ])
+}
+
 /** The environment does not describe a service that can start. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
@@ -244,6 +290,7 @@ function crossFieldProblems(e: z.infer<typeof Environment>, production: boolean)
       'HOST: development mode has a public key and an open dashboard, so it listens on 127.0.0.1 only; set NODE_ENV=production and your own APPS.',
     )
   }
+  problems.push(...secretProblems(e, production))
   const keys = e.APPS.flatMap((app) => app.keys.map(({ key }) => key))
   if (production && keys.includes(DEVELOPMENT_KEY)) {
     problems.push(`APPS: the development key is public knowledge; make a key of your own.`)
@@ -259,6 +306,9 @@ function crossFieldProblems(e: z.infer<typeof Environment>, production: boolean)
   if (e.CLICKHOUSE_CA_FILE !== undefined && e.CLICKHOUSE_HOST?.startsWith('https:') !== true) {
     problems.push('CLICKHOUSE_CA_FILE: is for a CLICKHOUSE_HOST that begins with https://.')
   }
+  if (e.ADMIN_KEY !== undefined && keys.includes(e.ADMIN_KEY)) {
+    problems.push('ADMIN_KEY: stands in APPS too; keep one of them.')
+  }
   if (new Set(keys).size !== keys.length) problems.push('APPS: the same key stands twice.')
   if (new Set(e.APPS.map(({ id }) => id)).size !== e.APPS.length) {
     problems.push('APPS: the same app id stands twice.')
@@ -267,4 +317,33 @@ function crossFieldProblems(e: z.infer<typeof Environment>, production: boolean)
     problems.push('SPOOL_BYTES_MAX: must hold at least two segments (SPOOL_SEGMENT_BYTES).')
   }
   return problems
+}
+
+function secretProblems(e: z.infer<typeof Environment>, production: boolean): string[] {
+  if (!production) return []
+  const problems: string[] = []
+  for (const name of ['KEY_PEPPER', 'ADMIN_KEY'] as const) {
+    const secret = e[name]
+    if (secret === undefined) continue
+    if (secret === DEVELOPMENT_KEY || secret === DEVELOPMENT_PEPPER) {
+      problems.push(`${name}: the one of development mode is public knowledge; make your own.`)
+    } else if (isWeak(secret)) {
+      problems.push(
+        `${name}: is too weak; it must have at least ${SECRET_CHARS_MIN} characters and be random, as \`openssl rand -hex 32\` makes it.`,
+      )
+    }
+  }
+  if (e.ADMIN_KEY !== undefined && e.KEY_PEPPER === undefined) {
+    problems.push(
+      'KEY_PEPPER: ADMIN_KEY makes keys, whose hashes need a secret, the same on every pod; set it to what `openssl rand -hex 32` makes.',
+    )
+  }
+  if (e.ADMIN_KEY !== undefined && e.ADMIN_KEY === e.KEY_PEPPER) {
+    problems.push('KEY_PEPPER: must be another secret than ADMIN_KEY.')
+  }
+  return problems
+}
+
+function isWeak(secret: string): boolean {
+  return secret.length < SECRET_CHARS_MIN || new Set(secret).size < SECRET_DISTINCT_MIN
 }

@@ -1,5 +1,5 @@
 import { createApp, type App } from './app.ts'
-import { ConfigError, readConfig } from './config.ts'
+import { ConfigError, readConfig, requireSomeKey } from './config.ts'
 import { directClient } from './http/access.ts'
 import { directSpool } from './pipeline/direct.ts'
 import { digest } from './pipeline/digest.ts'
@@ -35,6 +35,7 @@ const STORE_WAIT_MS_MAX = 10_000
 
 function open(env: Env): Promise<App> {
   const config = readConfig(env)
+  requireSomeKey(config)
   const { host = 'http://localhost:8123', user, password, reader } = config.clickhouse
   const { database, timeoutMs, caFile } = config.clickhouse
   if (host === 'embedded') {
@@ -53,6 +54,7 @@ function open(env: Env): Promise<App> {
       outcome: () => undefined,
       discarded: () => undefined,
       stage: () => undefined,
+      keysRead: () => undefined,
       say: (level, text, fields) => {
         if (level !== 'debug') console[level](JSON.stringify({ level, msg: text, ...fields }))
       },

@@ -1,3 +1,4 @@
+import type { FolderReading } from './keys/sync.ts'
 import type { Delivery } from './pipeline/delivery.ts'
 import type { RecentIds } from './pipeline/recent.ts'
 import type { Spool } from './pipeline/spool.ts'
@@ -21,6 +22,13 @@ export interface Host {
   /** The same for the same texts in the same order, and for no others. */
   readonly digest: (texts: readonly string[]) => string
   readonly inflate: Inflate
+  /**
+   * Reads the folder of apps and keys; answers undefined as long as nothing has changed. Absent where
+   * there is no such folder.
+   */
+  readonly keyFolder?: (() => Promise<FolderReading | undefined>) | undefined
+  /** Keeps what ClickHouse said last of apps and keys. Absent where nothing outlives the process. */
+  readonly knownKeys?: KnownKeys | undefined
   /** `/metrics`, in the format that `accept` asks for. */
   readonly metrics: (
     accept: string | undefined,
@@ -29,6 +37,14 @@ export interface Host {
   readonly clientOf: (request: Request, env: unknown) => Client
   /** One answered request, for its log line and its metrics. */
   readonly answered: (line: AnsweredLine) => void
+}
+
+/** What {@link Host.knownKeys} is. */
+export interface KnownKeys {
+  /** Undefined where there is nothing, or nothing that can be read. */
+  readonly read: () => Promise<string | undefined>
+  /** Replaces it durably, as a whole. */
+  readonly write: (text: string) => Promise<void>
 }
 
 /** Where a request comes from, as far as that can be believed. */

@@ -13,7 +13,7 @@ const RINGS: Readonly<Record<string, Ring>> = {
   keys: { values: ['words'], types: [] },
   telemetry: { values: ['words'], types: [] },
   // What the core asks of its runtime: a page of types over those of others.
-  host: { values: [], types: ['pipeline', 'store', 'telemetry'] },
+  host: { values: [], types: ['keys', 'pipeline', 'store', 'telemetry'] },
   http: { values: ['words'], types: ['protocols', 'host'] },
   dashboard: { values: ['words'], types: ['store', 'keys'] },
 }

@@ -1,5 +1,5 @@
 import { Hono, type Context } from 'hono'
-import type { App } from '../keys/keys.ts'
+import type { App } from '../keys/ring.ts'
 import { Refusal, type RefusalCode } from '../refusal.ts'
 import type { EventPage, Store, StoredEvent } from '../store/store.ts'
 import { wantsHtml } from './pages/accept.ts'

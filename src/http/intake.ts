@@ -22,10 +22,13 @@ interface IntakeCaller {
 /** What `intakeRoutes` stands on. */
 export interface IntakeDeps {
   readonly protocols: readonly Protocol[]
-  /** @throws Refusal `unauthenticated`, `forbidden` or `rate_limited`. */
+  /**
+   * The app that `credential` may send events of, in this request.
+   * @throws Refusal `unauthenticated`, `forbidden`, `rate_limited` or `overloaded`.
+   */
   readonly admit: (
     credential: string | undefined,
-    scope: 'ingest',
+    request: Request,
   ) => IntakeCaller | Promise<IntakeCaller>
   /** The API key of `GET /api/v1/ingest/test`, which belongs to no protocol. */
   readonly credential: (request: Request) => string | undefined
@@ -66,7 +69,7 @@ async function take(deps: IntakeDeps, protocol: Protocol, c: Context): Promise<R
       body = await deps.readBody(request, c.env)
       credential = protocol.credentialInBody(body.bytes)
     }
-    const app = requireApp(await deps.admit(credential, 'ingest'))
+    const app = requireApp(await deps.admit(credential, request))
     body ??= await deps.readBody(request, c.env)
     ends.know(app.id, body.bytes.byteLength)
     const { accepting, reply, headers } = decide(deps, protocol, { request, body, app, ends })
@@ -129,7 +132,7 @@ function decide(
 
 async function test(deps: IntakeDeps, c: Context): Promise<Response> {
   try {
-    const app = requireApp(await deps.admit(deps.credential(c.req.raw), 'ingest'))
+    const app = requireApp(await deps.admit(deps.credential(c.req.raw), c.req.raw))
     return Response.json({ success: true, appId: app.id, appName: app.name }, { headers: CORS })
   } catch (error) {
     if (!(error instanceof Refusal)) throw error

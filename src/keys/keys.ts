@@ -1,57 +1,73 @@
-import { sha256 } from '@noble/hashes/sha2.js'
-import { bytesToHex, concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 import type { AppSetting } from '../app-setting.ts'
 import { ConfigError } from '../config.ts'
 import { Refusal } from '../refusal.ts'
+import {
+  createDigest,
+  declaredOf,
+  hintOf,
+  SCOPES,
+  shownKey,
+  type Declared,
+  type DeclaredKey,
+  type Digest,
+  type Scope,
+  type Source,
+} from './records.ts'
 import { createRegistrations, sameProjectId, type Registrations } from './registrations.ts'
-import { isMistyped, projectIdOf } from './token.ts'
-
-/** What a key may be used for. */
-export const SCOPES = ['ingest', 'read', 'sourcemaps', 'admin'] as const
-/** One of {@link SCOPES}. */
-export type Scope = (typeof SCOPES)[number]
-
-/** What may be set of an app; see app-setting.ts. */
-type AppOptions = Pick<AppSetting, 'limits' | 'origins' | 'retentionDays' | 'scrub'>
-
-/** An app that sends events. */
-export interface App extends AppOptions {
-  readonly id: string
-  readonly name: string
-  /** ISO 8601. */
-  readonly createdAt: string
-  /** Numeric alias, for DSNs. */
-  readonly projectId: number
-  /** Public by nature; for the DSN. */
-  readonly ingestKey: string | undefined
-}
+import { buildRing, type App, type KeyRecord, type Ring } from './ring.ts'
+import { isMistyped, isWellFormed, projectIdOf } from './token.ts'
 
 /** Who is asking: the bearer of a key that is known, live and has the scope. */
-interface Caller {
-  /** Absent for an `admin` key of all apps, and for a dashboard reader in development mode. */
+export interface Caller {
+  /** Absent for a key of all apps, and for a dashboard reader in development mode. */
   readonly app: App | undefined
   readonly scopes: ReadonlySet<Scope>
+  /** The same for the same key in every process that shares the pepper; absent where no key was shown. */
+  readonly keyId: string | undefined
+  /** What may be shown of the key. */
+  readonly shown: string
 }
+
+/** Which keys cannot be judged now, because a source is away or was never read whole. */
+export type Doubt = 'none' | 'well-formed' | 'any'
 
 /** All that is known of apps and their keys. */
 export interface Keys {
   /**
    * The bearer of `credential`, which needs the scope, or one of the scopes.
    * @throws Refusal `unauthenticated` for a missing or unknown key, `forbidden` for one that is
-   * revoked, has expired or lacks the scope.
+   * revoked, has expired or lacks the scope, `overloaded` for one that cannot be judged now.
    */
   readonly admit: (credential: string | undefined, scope: Scope | readonly Scope[]) => Caller
+  /**
+   * The bearer of an ingest key, whose app may be sent to from the request's web page. A request
+   * without `Origin` comes from no page.
+   * @throws Refusal as `admit`, and `forbidden` for a page that is not on the app's list.
+   */
+  readonly admitIngest: (credential: string | undefined, origin: string | null) => Caller
   /**
    * The reader of the app `appId`, or of whatever the key may read where that is absent.
    * In development mode nobody needs a key to read; a key that is shown all the same must be good.
    * @throws Refusal as `admit`, and `forbidden` for the app of another key.
    */
   readonly admitRead: (credential: string | undefined, appId?: string) => Caller
-  /** Every app: configured ones in their order, then registered ones. */
+  /**
+   * Who may change apps and keys: of all apps where the answer has no app, as the development key.
+   * @throws Refusal as `admit`.
+   */
+  readonly admitAdmin: (credential: string | undefined) => Caller
+  /** Every app, the strongest source first. */
   readonly apps: () => readonly App[]
   readonly app: (id: string) => App | undefined
-  /** As {@link Registrations.register}; also checks the configured apps. */
+  /** As {@link Registrations.register}; also checks all other apps. */
   readonly register: Registrations['register']
+  /** Replaces all that the source declared before. */
+  readonly declare: (source: Source, declared: Declared) => void
+  /** Says which unknown keys the source leaves open; `none` at the beginning. */
+  readonly doubt: (source: Source, doubt: Doubt) => void
+  /** All apps and keys as they are declared. */
+  readonly ring: () => Ring
+  readonly digest: Digest
 }
 
 /** What `createKeys` stands on. */
@@ -60,9 +76,13 @@ export interface KeysDeps {
   /** Adds the development app and its public key, and opens reading to everyone. */
   readonly developmentMode: boolean
   readonly developmentKey: string
+  /** One whose pepper ends with the process where absent. */
+  readonly digest?: Digest
   readonly nowMs: () => number
+  /** A key of all apps, with the scopes `admin` and `read`. */
+  readonly adminKey?: string | undefined
   /** Apps that code registers, also later; none where absent. */
-  readonly registrations?: Registrations
+  readonly registrations?: Registrations | undefined
 }
 
 /** The app that exists in development mode only. */
@@ -70,65 +90,67 @@ const DEVELOPMENT_APP = {
   id: 'test-app',
   name: 'Test Application',
   createdAtMs: Date.UTC(2024, 0, 1),
+  options: {},
 } as const
 
 // Longer than any key that configuration takes: what is longer is not worth hashing.
 const KEY_CHARS_MAX = 200
-
-interface AppRecord {
-  readonly id: string
-  readonly name: string
-  readonly createdAt: string
-  readonly projectId: number
-  readonly options: AppOptions
-  /** Oldest first. */
-  readonly keys: KeyRecord[]
-}
-
-interface KeyRecord {
-  readonly app: AppRecord
-  readonly digest: Uint8Array
-  readonly scopes: ReadonlySet<Scope>
-  readonly expiresAtMs: number
-  readonly revoked: boolean
-  /** The key itself where it is public by nature, for the DSN. */
-  readonly readable: string | undefined
-}
+const RETRY_AFTER_SECONDS = 5
 
 /**
- * Keys hashed in memory, found by their hash and compared in constant time.
+ * Keys hashed in memory, found by their hash and compared in constant time. Nobody is asked when a
+ * key is shown, so unknown keys cost nobody else anything, however many they are.
  * @throws ConfigError when two apps share a project number, or the development key is not where it belongs.
  */
-export function createKeys(deps: KeysDeps): Keys {
-  const { nowMs, developmentMode } = deps
+export function createKeys(given: KeysDeps): Keys {
+  const deps = { ...given, digest: given.digest ?? createDigest(undefined) }
+  const { nowMs, developmentMode, digest } = deps
   const registrations = deps.registrations ?? createRegistrations(nowMs)
-  const ring = createRing()
-  for (const app of deps.apps) addConfiguredApp(ring, app, nowMs())
-  if (developmentMode) addDevelopmentApp(ring, deps.developmentKey)
-  let taken = 0
-  const takeRegistrations = () => {
-    const made = registrations.list()
-    for (; taken < made.length; taken += 1) {
-      const one = made[taken]
-      if (one === undefined) break
-      ring.addKey(ring.addApp(one.appId, one.name, one.createdAtMs), one.apiKey, INGEST_ONLY)
+  const declared = new Map<Source, Declared>()
+  const doubts = new Map<Source, Doubt>()
+  declared.set('setting', settingsOf(deps))
+  if (developmentMode) declared.set('development', developmentOf(deps))
+  const code = registered(registrations, digest)
+  declared.set('code', code.declared())
+  let known: Ring | undefined = buildRing(declared, undefined)
+  requireSane(deps, known)
+  let last = known
+  const ring = (): Ring => {
+    if (code.isNew()) {
+      declared.set('code', code.declared())
+      known = undefined
     }
+    known ??= buildRing(declared, last)
+    last = known
+    return known
   }
-  takeRegistrations()
-  const problems = collisionsOf(ring.apps())
-  if (problems.length > 0) throw new ConfigError(problems.map((problem) => `APPS: ${problem}`))
-
-  const admit: Keys['admit'] = (credential, scope) => {
-    takeRegistrations()
-    const key = requireLive(ring.find(credential), credential, nowMs())
-    const wanted = typeof scope === 'string' ? [scope] : scope
-    if (!wanted.some((one) => key.scopes.has(one))) {
-      throw new Refusal('forbidden', `This API key lacks the scope ${wanted.join(' or ')}.`)
+  const nobody = digest('')
+  const find = (credential: string | undefined): KeyRecord | undefined => {
+    const { keys } = ring()
+    if (credential === undefined || credential.length > KEY_CHARS_MAX) return undefined
+    const own = digest(credential)
+    const found = keys.get(own)
+    // Compared in either case, so that a miss takes as long as a hit.
+    return isSame(found?.digest ?? nobody, own) ? found : undefined
+  }
+  const live = (credential: string | undefined, scopes: readonly Scope[]): KeyRecord => {
+    const now = nowMs()
+    const key = requireLive(find(credential), credential, now, doubts)
+    if (!scopes.some((one) => key.scopes.has(one))) {
+      throw new Refusal('forbidden', `This API key lacks the scope ${scopes.join(' or ')}.`)
     }
-    return { app: appOf(key.app, nowMs()), scopes: key.scopes }
+    key.usedAtMs = now
+    return key
   }
+  const admit: Keys['admit'] = (credential, scope) =>
+    callerOf(live(credential, typeof scope === 'string' ? [scope] : scope), nowMs())
   return {
     admit,
+    admitIngest: (credential, origin) => {
+      const caller = admit(credential, 'ingest')
+      requireOrigin(caller.app?.origins, origin)
+      return caller
+    },
     admitRead: (credential, appId) => {
       if (developmentMode && credential === undefined) return ANY_READER
       const caller = admit(credential, 'read')
@@ -137,23 +159,27 @@ export function createKeys(deps: KeysDeps): Keys {
       }
       return caller
     },
-    apps: () => {
-      takeRegistrations()
-      return ring.apps().map((app) => appOf(app, nowMs()))
+    admitAdmin: (credential) => {
+      const key = live(credential, ['admin'])
+      const caller = callerOf(key, nowMs())
+      // Whoever has the machine has everything on it, and the first app must come from somewhere.
+      return key.source === 'development' ? { ...caller, app: undefined } : caller
     },
-    app: (id) => {
-      takeRegistrations()
-      const app = ring.app(id)
-      return app === undefined ? undefined : appOf(app, nowMs())
-    },
+    apps: () => [...ring().apps.values()].map((app) => app.seen(nowMs())),
+    app: (id) => ring().apps.get(id)?.seen(nowMs()),
     register: (appId, name) => {
-      takeRegistrations()
-      const owner = ring.apps().find((app) => app.projectId === projectIdOf(appId))
-      if (owner !== undefined && owner.id !== appId) {
-        throw new RangeError(sameProjectId(appId, owner.id))
-      }
+      requireOwnNumber(ring(), appId)
       return registrations.register(appId, name)
     },
+    declare: (source, given) => {
+      declared.set(source, given)
+      known = undefined
+    },
+    doubt: (source, doubt) => {
+      doubts.set(source, doubt)
+    },
+    ring,
+    digest,
   }
 }
 
@@ -168,134 +194,138 @@ export function apiKeyOf(request: Request): string | undefined {
   return bearer?.[1]
 }
 
-const ANY_READER: Caller = { app: undefined, scopes: new Set<Scope>(['read']) }
+/** @throws RangeError when another app has the project number of this id. */
+function requireOwnNumber({ apps }: Ring, appId: string): void {
+  const number = projectIdOf(appId)
+  for (const app of apps.values()) {
+    if (app.projectId === number && app.id !== appId) {
+      throw new RangeError(sameProjectId(appId, app.id))
+    }
+  }
+}
+
+const ANY_READER: Caller = {
+  app: undefined,
+  scopes: new Set<Scope>(['read']),
+  keyId: undefined,
+  shown: '',
+}
+
+function callerOf(key: KeyRecord, nowMs: number): Caller {
+  return { app: key.app?.seen(nowMs), scopes: key.scopes, keyId: key.id, shown: shownKey(key) }
+}
 
 function requireLive(
   key: KeyRecord | undefined,
   credential: string | undefined,
   nowMs: number,
+  doubts: ReadonlyMap<Source, Doubt>,
 ): KeyRecord {
   if (credential === undefined || credential === '') {
     throw new Refusal('unauthenticated', 'An API key is needed; send it in the header X-API-Key.')
   }
-  if (key === undefined) {
-    throw new Refusal(
-      'unauthenticated',
-      isMistyped(credential)
-        ? 'This API key is not complete or mistyped: its checksum does not fit.'
-        : 'This API key is not known.',
-    )
+  if (key === undefined) throw unknown(credential, doubts)
+  if (key.revokedAtMs !== undefined) {
+    throw new Refusal('forbidden', 'This API key has been revoked.')
   }
-  if (key.revoked) throw new Refusal('forbidden', 'This API key has been revoked.')
-  if (key.expiresAtMs <= nowMs) throw new Refusal('forbidden', 'This API key has expired.')
+  if ((key.expiresAtMs ?? Infinity) <= nowMs) {
+    throw new Refusal('forbidden', 'This API key has expired.')
+  }
   return key
 }
 
-function appOf(app: AppRecord, nowMs: number): App {
-  const { id, name, createdAt, projectId } = app
-  const live = app.keys.filter((key) => !key.revoked && key.expiresAtMs > nowMs)
-  // The development key comes last: an app with a key of its own hands out that.
-  const readable = live.filter((key) => key.readable !== undefined)
-  const ingestKey = (readable.findLast((key) => !key.scopes.has('read')) ?? readable[0])?.readable
-  return { id, name, createdAt, projectId, ingestKey, ...app.options }
+/** A client throws away what is refused with 401: it must be true. */
+function unknown(credential: string, doubts: ReadonlyMap<Source, Doubt>): Refusal {
+  const open = new Set(doubts.values())
+  // Keys that are made here all have a checksum.
+  if (open.has('any') || (open.has('well-formed') && isWellFormed(credential))) {
+    return new Refusal(
+      'overloaded',
+      'This API key cannot be judged at the moment, because not all keys could be read; try again.',
+      { retryAfterSeconds: RETRY_AFTER_SECONDS },
+    )
+  }
+  const message = isMistyped(credential)
+    ? 'This API key is not complete or mistyped: its checksum does not fit.'
+    : 'This API key is not known.'
+  return new Refusal('unauthenticated', message)
 }
 
-type KeyRules = Pick<KeyRecord, 'scopes' | 'expiresAtMs' | 'revoked'> & {
-  readonly isPublic: boolean
-}
-const INGEST_ONLY: KeyRules = {
-  scopes: new Set(['ingest']),
-  expiresAtMs: Infinity,
-  revoked: false,
-  isPublic: true,
-}
-// The development key can do everything and is public all the same: everyone knows it.
-const EVERYTHING: KeyRules = { ...INGEST_ONLY, scopes: new Set(SCOPES) }
-
-/** Apps by id and keys by digest. */
-interface Ring {
-  readonly find: (key: string | undefined) => KeyRecord | undefined
-  readonly apps: () => readonly AppRecord[]
-  readonly app: (id: string) => AppRecord | undefined
-  /** The app of that id, made where there is none. */
-  readonly addApp: (
-    id: string,
-    name: string,
-    createdAtMs: number,
-    options?: AppOptions,
-  ) => AppRecord
-  readonly addKey: (app: AppRecord, key: string, rules: KeyRules) => void
+function requireOrigin(allowed: readonly string[] | undefined, origin: string | null): void {
+  if (allowed === undefined || allowed.length === 0 || origin === null) return
+  const own = origin.toLowerCase()
+  if (allowed.some((pattern) => matchesOrigin(pattern, own))) return
+  throw new Refusal('forbidden', 'This web page may not send events of this app.')
 }
 
-function createRing(): Ring {
-  // Ours alone, so that nobody can choose keys whose digests lie close to that of another.
-  const pepper = crypto.getRandomValues(new Uint8Array(16))
-  const digestOf = (key: string) => sha256(concatBytes(pepper, utf8ToBytes(key)))
-  const nobody = digestOf('')
-  const apps = new Map<string, AppRecord>()
-  const keys = new Map<string, KeyRecord>()
+/** `https://*.example.com` stands for every subdomain of example.com, and not for that itself. */
+function matchesOrigin(pattern: string, origin: string): boolean {
+  const [before, after] = pattern.split('*', 2)
+  if (before === undefined || after === undefined) return pattern === origin
+  if (!origin.startsWith(before) || !origin.endsWith(after)) return false
+  const between = origin.slice(before.length, origin.length - after.length)
+  return /^[a-z0-9-]+(\.[a-z0-9-]+)*$/.test(between)
+}
+
+type AllDeps = KeysDeps & { readonly digest: Digest }
+
+function settingsOf({ apps, adminKey, digest, nowMs }: AllDeps): Declared {
+  const { apps: declared, keys } = declaredOf({ apps }, digest, nowMs())
+  if (adminKey === undefined) return { apps: declared, keys }
+  const admin: DeclaredKey = {
+    ...{ digest: digest(adminKey), appId: undefined, name: 'ADMIN_KEY', ...hintOf(adminKey) },
+    scopes: new Set(['admin', 'read']),
+    ...{ createdAtMs: undefined, expiresAtMs: undefined, revokedAtMs: undefined },
+    readable: undefined,
+  }
+  return { apps: declared, keys: [...keys, admin] }
+}
+
+/** Its key can do everything and is public all the same: everyone knows it. */
+function developmentOf({ developmentKey, digest }: AllDeps): Declared {
+  const { id: appId, createdAtMs } = DEVELOPMENT_APP
+  const key: DeclaredKey = {
+    ...{ digest: digest(developmentKey), appId, name: '', ...hintOf(developmentKey) },
+    ...{ scopes: new Set(SCOPES), createdAtMs, expiresAtMs: undefined, revokedAtMs: undefined },
+    readable: developmentKey,
+  }
+  return { apps: [DEVELOPMENT_APP], keys: [key] }
+}
+
+/** What code registered, as a declaration that grows. */
+function registered(registrations: Registrations, digest: Digest) {
+  const apps = new Map<string, Declared['apps'][number]>()
+  const keys: DeclaredKey[] = []
   return {
-    find: (key) => {
-      if (key === undefined || key.length > KEY_CHARS_MAX) return undefined
-      const digest = digestOf(key)
-      const found = keys.get(bytesToHex(digest))
-      // Compared in either case, so that a miss takes as long as a hit.
-      return isSame(found?.digest ?? nobody, digest) ? found : undefined
-    },
-    apps: () => [...apps.values()],
-    app: (id) => apps.get(id),
-    addApp: (id, name, createdAtMs, options = {}) => {
-      const known = apps.get(id)
-      if (known !== undefined) return known
-      const createdAt = new Date(createdAtMs).toISOString()
-      const projectId = projectIdOf(id)
-      const app: AppRecord = { id, name, createdAt, projectId, options, keys: [] }
-      apps.set(id, app)
-      return app
-    },
-    addKey: (app, key, { isPublic, ...rules }) => {
-      const digest = digestOf(key)
-      const record: KeyRecord = { app, digest, readable: isPublic ? key : undefined, ...rules }
-      app.keys.push(record)
-      keys.set(bytesToHex(digest), record)
+    isNew: () => registrations.list().length > keys.length,
+    declared: (): Declared => {
+      for (const { appId, name, apiKey, createdAtMs } of registrations.list().slice(keys.length)) {
+        if (!apps.has(appId)) apps.set(appId, { id: appId, name, createdAtMs, options: {} })
+        keys.push({
+          ...{ digest: digest(apiKey), appId, name: '', ...hintOf(apiKey), createdAtMs },
+          ...{ scopes: new Set(['ingest']), expiresAtMs: undefined, revokedAtMs: undefined },
+          readable: apiKey,
+        })
+      }
+      return { apps: [...apps.values()], keys: [...keys] }
     },
   }
 }
 
-/** @throws ConfigError when the development key belongs to another app. */
-function addDevelopmentApp(ring: Ring, key: string): void {
-  const owner = ring.find(key)?.app.id ?? DEVELOPMENT_APP.id
-  if (owner !== DEVELOPMENT_APP.id) {
+/** @throws ConfigError */
+function requireSane({ apps, developmentMode, developmentKey }: KeysDeps, ring: Ring): void {
+  const owner = apps.find(({ keys }) => keys.some(({ key }) => key === developmentKey))
+  if (developmentMode && owner !== undefined && owner.id !== DEVELOPMENT_APP.id) {
     throw new ConfigError([`APPS: the development key belongs to ${DEVELOPMENT_APP.id} only.`])
   }
-  const app = ring.addApp(DEVELOPMENT_APP.id, DEVELOPMENT_APP.name, DEVELOPMENT_APP.createdAtMs)
-  ring.addKey(app, key, EVERYTHING)
-}
-
-function addConfiguredApp(ring: Ring, setting: AppSetting, nowMs: number): void {
-  const createdAtMs = setting.createdAt === undefined ? nowMs : Date.parse(setting.createdAt)
-  const { limits, origins, retentionDays, scrub } = setting
-  const options = { limits, origins, retentionDays, scrub }
-  const app = ring.addApp(setting.id, setting.name, createdAtMs, options)
-  for (const { key, scopes, expiresAt, revoked } of setting.keys) {
-    const expiresAtMs = expiresAt === undefined ? Infinity : Date.parse(expiresAt)
-    const isPublic = scopes.every((scope) => scope === 'ingest')
-    ring.addKey(app, key, { scopes: new Set(scopes), expiresAtMs, revoked, isPublic })
+  if (ring.problems.length > 0) {
+    throw new ConfigError(ring.problems.map((problem) => `APPS: ${problem}`))
   }
 }
 
-function collisionsOf(apps: readonly AppRecord[]): string[] {
-  const owners = new Map<number, string>()
-  return apps.flatMap(({ id, projectId }) => {
-    const owner = owners.get(projectId)
-    owners.set(projectId, id)
-    return owner === undefined ? [] : [sameProjectId(id, owner)]
-  })
-}
-
-/** Compares every byte, whatever the first ones say. Both have the length of a SHA-256. */
-function isSame(a: Uint8Array, b: Uint8Array): boolean {
+/** Compares every character, whatever the first ones say. Both have the length of a SHA-256. */
+function isSame(a: string, b: string): boolean {
   let difference = a.length ^ b.length
-  for (let i = 0; i < a.length; i += 1) difference |= (a[i] ?? 0) ^ (b[i] ?? 0)
+  for (let i = 0; i < a.length; i += 1) difference |= a.charCodeAt(i) ^ b.charCodeAt(i)
   return difference === 0
 }

@@ -19,9 +19,19 @@ export function makeKey(kind: string): string {
 
 /** Whether the text has the form of our keys but not their checksum: cut off or mistyped. */
 export function isMistyped(key: string): boolean {
-  if (!/^ei_[a-z]+_[0-9A-Za-z]+$/.test(key)) return false
+  return /^ei_[a-z]+_[0-9A-Za-z]+$/.test(key) && !hasChecksum(key)
+}
+
+/** Whether the text could be a key of {@link makeKey}: its form and its checksum. */
+export function isWellFormed(key: string): boolean {
+  return WELL_FORMED.test(key) && hasChecksum(key)
+}
+
+const WELL_FORMED = new RegExp(`^ei_[a-z]+_[0-9A-Za-z]{${SECRET_DIGITS + CHECKSUM_DIGITS}}$`)
+
+function hasChecksum(key: string): boolean {
   const unsigned = key.slice(0, -CHECKSUM_DIGITS)
-  return unsigned + checksum(unsigned) !== key
+  return unsigned + checksum(unsigned) === key
 }
 
 /**

@@ -6,6 +6,8 @@ import { recentIds } from '../pipeline/recent.ts'
 import type { ClickHouse } from '../store/clickhouse.ts'
 import { createClientOf } from './client.ts'
 import { inflate } from './inflate.ts'
+import { keyFolder } from './key-files.ts'
+import { knownKeysFile } from './known-keys.ts'
 import { openFolderSpool } from './spool/open.ts'
 import type { DiskSpool } from './spool/spool.ts'
 import type { NodeTelemetry } from './telemetry.ts'
@@ -53,6 +55,8 @@ export function nodeHost(
     recent: recentIds(RECENT_IDS),
     digest: (texts) => createHash('sha256').update(texts.join('\n')).digest('hex'),
     inflate,
+    keyFolder: config.keys.dir === undefined ? undefined : keyFolder(config.keys.dir),
+    knownKeys: knownKeysFile(config.dataDir),
     metrics: telemetry.metricsText,
     clientOf: createClientOf(config.http.trustedProxies),
     answered: (line) => answered(telemetry, line),
@@ -76,6 +80,7 @@ function routeOf(path: string): string {
 const ROUTES = [
   '/api/v1/ingest',
   '/api/v1/sourcemaps',
+  '/api/v1/admin',
   '/dashboard/api',
   '/health',
   '/metrics',

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ClickHouseError } from '@clickhouse/client'
 import { createApp } from '../app.ts'
-import { readConfig, type Config } from '../config.ts'
+import { readConfig, requireSomeKey, type Config } from '../config.ts'
 import type { Host } from '../host.ts'
 import type { Registrations } from '../keys/registrations.ts'
+import type { KeySync } from '../keys/sync.ts'
 import { migrate } from '../store/migrate.ts'
 import { VERSION } from '../version.ts'
 import { chooseClickHouse, type ChosenClickHouse } from './choose.ts'
@@ -40,6 +41,8 @@ export async function startServer(
   signal?: AbortSignal,
 ): Promise<RunningServer> {
   const config = readConfig(withSecretFiles(env))
+  // Code that starts the server may register apps at any time.
+  if (registrations === undefined) requireSomeKey(config)
   const { http } = config
   // Undone from the last to the first, on a failed start as on a stop.
   await using undo = new AsyncDisposableStack()
@@ -59,13 +62,17 @@ export async function startServer(
   const host = nodeHost(config, chosen, telemetry)
   const app = await createApp(config, host, registrations)
   undo.defer(host.close)
+  await app.keySync.open()
+  keyGauges(telemetry, app.keySync)
   const stopping = new AbortController()
+  const watching = app.keySync.run(stopping.signal)
+  watching.catch(telemetry.bug)
   const draining = app.drain(stopping.signal, http.graceMs)
   // Reported at once, because stopping may be days away.
   draining.catch(telemetry.bug)
   undo.defer(async () => {
     stopping.abort()
-    await draining
+    await Promise.all([draining, watching])
   })
   if (http.metricsPort !== undefined) {
     const metrics = await serve(metricsOnly(host.metrics), {
@@ -158,6 +165,22 @@ async function untilDone(run: () => Promise<unknown>, end: AbortSignal): Promise
       // Still away, which was said when it began; or told to end.
     }
   }
+}
+
+function keyGauges(telemetry: NodeTelemetry, { status }: KeySync): void {
+  telemetry.gauge(
+    'error_ingestor_key_files_bad',
+    'Files of KEYS_DIR that cannot be used; 1 too where the whole folder cannot be read.',
+    () => status().badFiles.length + (status().folderProblem === undefined ? 0 : 1),
+  )
+  telemetry.gauge(
+    'error_ingestor_keys_age_seconds',
+    'Time since ClickHouse last said that apps and keys are as we know them.',
+    () => {
+      const { storeAgeMs } = status()
+      return storeAgeMs === undefined ? undefined : storeAgeMs / 1_000
+    },
+  )
 }
 
 function metricsOnly(metrics: Host['metrics']): Fetch {

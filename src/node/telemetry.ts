@@ -57,6 +57,9 @@ export function openTelemetry(logger: Logger, version: string): NodeTelemetry {
       metrics.stages.observe({ stage }, elapsedMs / 1_000)
       metrics.staged.inc({ stage }, count)
     },
+    keysRead(source, result) {
+      metrics.keysRead.inc({ source, result })
+    },
     say: (level, text, fields = {}) => logger[level](fields, text),
     bug(error) {
       metrics.bugs.inc()
@@ -137,6 +140,12 @@ function ourMetrics(registers: Registry[]) {
       help: 'Time from the request to its answer.',
       labelNames: ['route'],
       buckets: REQUEST_BUCKETS_SECONDS,
+      registers,
+    }),
+    keysRead: new Counter({
+      name: 'error_ingestor_key_reads_total',
+      help: 'Readings of apps and keys, from files (when they change) and from ClickHouse.',
+      labelNames: ['source', 'result'],
       registers,
     }),
     bugs: new Counter({

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { ClickHouse } from './clickhouse.ts'
 import occurrences from './migrations/0001_occurrences.sql'
 import sourceMaps from './migrations/0002_source_maps.sql'
+import keys from './migrations/0003_keys.sql'
 
 /** A step of the schema: statements that may be repeated, in order. */
 interface Migration {
@@ -16,6 +17,7 @@ interface Migration {
 const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'occurrences', sql: occurrences },
   { version: 2, name: 'source_maps', sql: sourceMaps },
+  { version: 3, name: 'keys', sql: keys },
 ]
 
 /** The schema version that this code needs. */

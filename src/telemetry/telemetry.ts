@@ -17,6 +17,8 @@ export interface Telemetry {
   ) => void
   /** A stage or step ran over `count` occurrences in `elapsedMs`. */
   readonly stage: (name: string, elapsedMs: number, count: number) => void
+  /** A source of apps and keys was read, or could not be. */
+  readonly keysRead: (source: 'files' | 'store', result: 'ok' | 'failed') => void
   /** Something happened that an operator may want to read; `fields` never holds event content. */
   readonly say: (level: 'error' | 'warn' | 'info' | 'debug', text: string, fields?: object) => void
   /** A bug: something threw that was not a Refusal. Logs it and counts it. */

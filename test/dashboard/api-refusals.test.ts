@@ -2,7 +2,7 @@ import { serve } from '@hono/node-server'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { DEVELOPMENT_KEY } from '../../src/config.ts'
-import type { Scope } from '../../src/keys/keys.ts'
+import type { Scope } from '../../src/keys/records.ts'
 import { anApi } from './api-support.ts'
 
 const READS = [

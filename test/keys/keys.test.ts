@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import type { AppSetting } from '../../src/app-setting.ts'
 import { DEVELOPMENT_KEY, readConfig } from '../../src/config.ts'
-import { apiKeyOf, createKeys, SCOPES, type Scope } from '../../src/keys/keys.ts'
+import { apiKeyOf, createKeys } from '../../src/keys/keys.ts'
+import { SCOPES, type Scope } from '../../src/keys/records.ts'
 import { createRegistrations, REGISTRATIONS_MAX } from '../../src/keys/registrations.ts'
 import { isMistyped, makeKey, projectIdOf } from '../../src/keys/token.ts'
 
@@ -136,6 +137,46 @@ describe('production', () => {
 
   test('an ingest key never reads', () => {
     expect(() => keysOf([aKey()]).admitRead(OWN, 'shop')).toThrow(refusal('forbidden'))
+  })
+})
+
+describe('web pages', () => {
+  const keyOf = (origins: string[] | undefined) =>
+    keysOf([], {
+      apps: [{ id: 'shop', name: 'Shop', keys: [aKey()], ...(origins && { origins }) }],
+    })
+  const list = ['https://shop.example.com', 'https://*.example.org', 'http://localhost:*']
+
+  test.each([
+    'https://shop.example.com',
+    'HTTPS://Shop.Example.com',
+    'https://a.example.org',
+    'https://a.b.example.org',
+    'http://localhost:8080',
+  ])('%s may send where the list says so', (origin) => {
+    expect(keyOf(list).admitIngest(OWN, origin).app?.id).toBe('shop')
+  })
+
+  test.each([
+    'http://shop.example.com',
+    'https://shop.example.com.evil.example',
+    'https://shop.example.com:444',
+    'https://example.org',
+    'https://evil.example/.example.org',
+    'https://evilexample.org',
+    'null',
+    '',
+  ])('%j may not', (origin) => {
+    expect(() => keyOf(list).admitIngest(OWN, origin)).toThrow(refusal('forbidden'))
+  })
+
+  test('all may where there is no list, and what is no page may always', () => {
+    expect(keyOf(undefined).admitIngest(OWN, 'https://evil.example').app?.id).toBe('shop')
+    expect(keyOf([]).admitIngest(OWN, 'null').app?.id).toBe('shop')
+    expect(keyOf(list).admitIngest(OWN, null).app?.id).toBe('shop')
+    expect(() => keyOf(list).admitIngest(undefined, list[0] ?? '')).toThrow(
+      refusal('unauthenticated'),
+    )
   })
 })
 

@@ -1,5 +1,5 @@
 import type { Child } from 'hono/jsx'
-import type { App } from '../../keys/keys.ts'
+import type { App } from '../../keys/ring.ts'
 import type { StoredEvent } from '../../store/store.ts'
 import type { Series } from './buckets.ts'
 import { Layout, type Frame } from './layout.tsx'

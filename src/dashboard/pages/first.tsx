@@ -1,4 +1,4 @@
-import type { App } from '../../keys/keys.ts'
+import type { App } from '../../keys/ring.ts'
 import { Text } from './text.tsx'
 
 /** What a page without a single event shows: the command that changes that. */

@@ -1,5 +1,5 @@
 import type { Child } from 'hono/jsx'
-import type { App } from '../../keys/keys.ts'
+import type { App } from '../../keys/ring.ts'
 import { Text } from './text.tsx'
 
 /** Addresses of the files that pages load, each named by its content. */

@@ -1,4 +1,4 @@
-import type { App } from '../../keys/keys.ts'
+import type { App } from '../../keys/ring.ts'
 import type { EventPage, StoredEvent } from '../../store/store.ts'
 import type { Series } from './buckets.ts'
 import { Codes, type CodeCount } from './codes.tsx'

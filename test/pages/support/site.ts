@@ -2,7 +2,7 @@ import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
 import { pageRoutes, type PageDeps } from '../../../src/dashboard/pages.tsx'
 import { createAsk } from '../../../src/http/ask.ts'
-import type { App } from '../../../src/keys/keys.ts'
+import type { App } from '../../../src/keys/ring.ts'
 
 /** Apps as the pages get them. */
 export function anApp(id: string, name = id): App {
