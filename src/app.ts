@@ -31,6 +31,7 @@ import { createKeyTables } from './store/keys.ts'
 import { knownIds, recordDoubles, storedIds } from './store/known.ts'
 import { SCHEMA_VERSION } from './store/migrate.ts'
 import { createStore } from './store/queries.ts'
+import type { Store } from './store/store.ts'
 import { isContentRefusal } from './store/refused.ts'
 import { giveBack } from './store/rowbinary.ts'
 import { blockTarget, decodeRow, encodeRows, identify } from './store/rows.ts'
@@ -79,7 +80,7 @@ export async function createApp(
     encode: encodeRows,
     giveBack,
     append: spool.append,
-    retentionMs: config.retentionDays * DAY_MS,
+    retentionMs: retentionOf(config, keys),
     outcome: telemetry.outcome,
     stage: telemetry.stage,
     nowMs,
@@ -127,6 +128,20 @@ function openKeySync(config: Config, host: Host, keys: Keys): KeySync {
     say: telemetry.say,
     nowMs,
   })
+}
+
+function openStore(config: Config, host: Host, keys: Keys): Store {
+  const retentionMs = retentionOf(config, keys)
+  return createStore({
+    ...host,
+    database: config.clickhouse.database,
+    oldestMs: (appId) => host.nowMs() - retentionMs(appId),
+  })
+}
+
+/** How long an app's events are kept and shown. */
+function retentionOf(config: Config, keys: Keys): (appId: string) => number {
+  return (appId) => (keys.app(appId)?.retentionDays ?? config.retentionDays) * DAY_MS
 }
 
 /** A stage that throws is a bug of ours: the event is kept all the same, in one issue for all such. */
@@ -189,7 +204,7 @@ interface Parts {
 
 function routes(config: Config, host: Host, { keys, spool, accept, stopping }: Parts): Hono {
   const { telemetry, nowMs, inflate } = host
-  const store = createStore({ ...host, database: config.clickhouse.database })
+  const store = openStore(config, host, keys)
   const budget = createByteBudget(config.intake.bytesInFlightMax)
   const reader = (bytesMax: number) => (request: Request, env: unknown) =>
     readBody(request, { bytesMax, inflate, budget }, env)

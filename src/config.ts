@@ -234,6 +234,10 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>) {
     },
     dataDir: e.DATA_DIR,
     retentionDays: e.RETENTION_DAYS,
+    /** Of the configured apps that have their own. */
+    retentionDaysOfApps: Object.fromEntries(
+      e.APPS.flatMap(({ id, retentionDays }) => (retentionDays ? [[id, retentionDays]] : [])),
+    ),
     apps: e.APPS,
     keys: {
       /** Undefined: no files. */

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { LEVELS, PLATFORMS, STACK_PARSERS } from '../occurrence.ts'
-import { CodesQuery, ErrorQuery, ErrorsQuery, TrendsQuery } from './query.ts'
+import { CodesQuery, ErrorQuery, ErrorsQuery, IssuesQuery, TrendsQuery } from './query.ts'
 
 const nullableText = z.string().nullable()
 const nullableNumber = z.number().nullable()
@@ -103,6 +103,22 @@ const CodesAnswer = z.strictObject({
   codes: z.array(z.strictObject({ code: z.string(), count })).describe('Most frequent first.'),
 })
 
+/** Answer of `GET /dashboard/api/issues`. */
+const IssuesAnswer = z.strictObject({
+  success,
+  issues: z
+    .array(
+      z.strictObject({
+        issue: z.string(),
+        code: z.string().describe('Of its newest event in the range.'),
+        count,
+        firstSeen: time.describe('First event in the range.'),
+        lastSeen: time.describe('Last event in the range.'),
+      }),
+    )
+    .describe('Most frequent first.'),
+})
+
 /** Answer of `GET /dashboard/api/apps`. */
 const AppsAnswer = z.strictObject({
   success,
@@ -123,9 +139,11 @@ export const dashboardSchemas = {
   errorQuery: ErrorQuery,
   trendsQuery: TrendsQuery,
   codesQuery: CodesQuery,
+  issuesQuery: IssuesQuery,
   errorsAnswer: ErrorsAnswer,
   errorAnswer: ErrorAnswer,
   trendsAnswer: TrendsAnswer,
   codesAnswer: CodesAnswer,
+  issuesAnswer: IssuesAnswer,
   appsAnswer: AppsAnswer,
 } as const

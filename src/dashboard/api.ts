@@ -4,7 +4,14 @@ import type { z } from 'zod'
 import { Refusal } from '../refusal.ts'
 import type { EventFilter, Store, TimeRange, TrendBucket } from '../store/store.ts'
 import { readCursor, writeCursor } from './cursor.ts'
-import { CodesQuery, ErrorQuery, ErrorsQuery, TrendsQuery, readQuery } from './query.ts'
+import {
+  CodesQuery,
+  ErrorQuery,
+  ErrorsQuery,
+  IssuesQuery,
+  TrendsQuery,
+  readQuery,
+} from './query.ts'
 
 /** An app as the API lists it. */
 interface ListedApp {
@@ -19,7 +26,7 @@ interface ListedApp {
 
 /** What `dashboardApi` stands on. */
 export interface DashboardApiDeps {
-  readonly store: Pick<Store, 'events' | 'event' | 'trends' | 'codes'>
+  readonly store: Pick<Store, 'events' | 'event' | 'trends' | 'codes' | 'issues'>
   /**
    * Lets the reader of `appId` in, or of whatever the key may read where that is absent.
    * The answer's `app` is undefined for a reader of all apps.
@@ -79,6 +86,14 @@ export function dashboardApi(deps: DashboardApiDeps): Hono {
     const range = asked ? rangeOf(query, deps.nowMs(), undefined) : undefined
     const codes = await ask(c.req.raw, (signal) => store.codes(query.appId, range, signal))
     return c.json({ success: true, codes })
+  })
+  api.get('/dashboard/api/issues', async (c) => {
+    const query = admitted(deps, IssuesQuery, c)
+    const range = rangeOf(query, deps.nowMs(), TRENDS_RANGE_MS)
+    const issues = await ask(c.req.raw, (signal) =>
+      store.issues(query.appId, range, query.limit, signal),
+    )
+    return c.json({ success: true, issues })
   })
   api.get('/dashboard/api/apps', (c) => {
     const { app } = deps.admitRead(c.req.raw)

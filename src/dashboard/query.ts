@@ -95,6 +95,13 @@ export const TrendsQuery = z.object({
   fill: oneOf(['true', 'false']).default('false').describe('Whether to list empty buckets too.'),
 })
 
+/** Query of `GET /dashboard/api/issues`. */
+export const IssuesQuery = z.object({
+  appId,
+  ...range,
+  limit: wholeNumber(1, PAGE_EVENTS_MAX, 100, 'Issues in the answer.'),
+})
+
 /** Query of `GET /dashboard/api/codes`. */
 export const CodesQuery = z.object({ appId, ...range })
 

@@ -28,10 +28,12 @@ export interface DocumentedSchemas {
     readonly errorQuery: z.ZodObject
     readonly trendsQuery: z.ZodObject
     readonly codesQuery: z.ZodObject
+    readonly issuesQuery: z.ZodObject
     readonly errorsAnswer: z.ZodType
     readonly errorAnswer: z.ZodType
     readonly trendsAnswer: z.ZodType
     readonly codesAnswer: z.ZodType
+    readonly issuesAnswer: z.ZodType
     readonly appsAnswer: z.ZodType
   }
 }
@@ -203,7 +205,7 @@ function dashboardPaths({ dashboard: d }: DocumentedSchemas): ZodOpenApiPathsObj
   })
   const id = z.string().describe('Id of the event: a UUID in either case.')
   const one = { path: z.object({ id }), query: d.errorQuery }
-  const { errorsAnswer, errorAnswer, trendsAnswer, codesAnswer, appsAnswer } = d
+  const { errorsAnswer, errorAnswer, trendsAnswer, codesAnswer, issuesAnswer, appsAnswer } = d
   const ask = (...args: Parameters<typeof question>) => ({ get: question(...args) })
   return {
     '/dashboard/api/errors': ask(
@@ -228,6 +230,14 @@ function dashboardPaths({ dashboard: d }: DocumentedSchemas): ZodOpenApiPathsObj
       'Error codes with counts',
       codesAnswer,
       { query: d.codesQuery },
+      400,
+      503,
+    ),
+    '/dashboard/api/issues': ask(
+      'listIssues',
+      'Issues with counts',
+      issuesAnswer,
+      { query: d.issuesQuery },
       400,
       503,
     ),

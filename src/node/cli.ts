@@ -200,8 +200,8 @@ async function runMigrations({ planOnly, waitSeconds }: Asked): Promise<void> {
   const config = readConfig(withSecretFiles(readEnvironment()))
   const say = (sentence: string) => print(`${sentence}\n`)
   const chosen = await chooseClickHouse(config, { say: (_level, text) => say(text) })
-  const { retentionDays } = config
-  const options = { database: config.clickhouse.database, retentionDays }
+  const { retentionDays, retentionDaysOfApps } = config
+  const options = { database: config.clickhouse.database, retentionDays, retentionDaysOfApps }
   try {
     // Every step may be repeated, so the whole of it is what is tried again.
     await whileAway(waitSeconds, chosen.where, async () => {

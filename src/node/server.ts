@@ -134,6 +134,7 @@ async function migrated(
     migrate(migrator, {
       database,
       retentionDays: config.retentionDays,
+      retentionDaysOfApps: config.retentionDaysOfApps,
       say: (sentence) => say('info', sentence),
     })
   try {

@@ -15,7 +15,8 @@ interface PipelineDeps {
   readonly giveBack: (bytes: Uint8Array) => void
   /** Resolves once the rows are durable; nobody reads the parcel's bytes after that. */
   readonly append: (parcel: Parcel) => Promise<void>
-  readonly retentionMs: number
+  /** How long an app's events are kept. */
+  readonly retentionMs: (appId: string) => number
   readonly outcome: (protocol: string, outcome: Outcome, count: number) => void
   readonly stage: (name: string, elapsedMs: number, count: number) => void
   readonly nowMs: () => number
@@ -41,7 +42,8 @@ export interface Pipeline {
 export function createPipeline(deps: PipelineDeps): Pipeline {
   /** All that is done with events as objects; no await, so that none of them waits for the disk. */
   function encoded(occurrences: readonly Occurrence[], nowMs: number): Parcel | undefined {
-    const oldestMs = nowMs - deps.retentionMs
+    // A request is of one app.
+    const oldestMs = nowMs - deps.retentionMs(occurrences[0]?.appId ?? '')
     const kept = occurrences.filter(({ timestampMs }) => timestampMs >= oldestMs)
     if (kept.length === 0) return undefined
     const clean = kept.map((occurrence) => deps.symbolicate(deps.scrub(occurrence)))

@@ -3,6 +3,8 @@ import type { ClickHouse } from './clickhouse.ts'
 import occurrences from './migrations/0001_occurrences.sql'
 import sourceMaps from './migrations/0002_source_maps.sql'
 import keys from './migrations/0003_keys.sql'
+import rollups from './migrations/0005_rollups.sql'
+import search from './migrations/0006_search.sql'
 
 /** A step of the schema: statements that may be repeated, in order. */
 interface Migration {
@@ -18,6 +20,8 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'occurrences', sql: occurrences },
   { version: 2, name: 'source_maps', sql: sourceMaps },
   { version: 3, name: 'keys', sql: keys },
+  { version: 5, name: 'rollups', sql: rollups },
+  { version: 6, name: 'search', sql: search },
 ]
 
 /** The schema version that this code needs. */
@@ -30,12 +34,18 @@ const UNKNOWN_DATABASE = '81'
 // Table or database exists, replica exists, metadata mismatch, cannot assign alter.
 const COLLISION_CODES = [UNKNOWN_TABLE, UNKNOWN_DATABASE, '57', '82', '253', '342', '517']
 
+/** When events are deleted; what changes is applied to the stored ones too. */
+interface Retention {
+  /** Days that an event is kept. */
+  readonly retentionDays: number
+  /** The same for apps that have their own. */
+  readonly retentionDaysOfApps?: Readonly<Record<string, number>> | undefined
+}
+
 /** What to migrate and how. */
-export interface MigrateOptions {
+export interface MigrateOptions extends Retention {
   /** A plain identifier; made where it does not exist. */
   readonly database: string
-  /** Days after which events are deleted; a changed number is applied to the stored ones too. */
-  readonly retentionDays: number
   /** Hears one sentence for each step that is taken. */
   readonly say: (sentence: string) => void
 }
@@ -69,16 +79,18 @@ export async function migrate(
 /** What {@link migrate} would do now, without doing it. `from` is 0 where there is no schema. */
 export async function plan(
   clickhouse: ClickHouse,
-  { database, retentionDays }: Omit<MigrateOptions, 'say'>,
+  { database, ...retention }: Omit<MigrateOptions, 'say'>,
 ): Promise<{ readonly from: number; readonly steps: readonly Step[] }> {
   const from = await appliedVersion(clickhouse, database)
   if (from > SCHEMA_VERSION) return { from, steps: [] }
   const steps = MIGRATIONS.filter(({ version }) => version > from).map(toStep)
   if (from === 0) steps.unshift({ title: `Making the database ${database}.`, statements: START })
-  const current = from === 0 ? undefined : await retention(clickhouse, database)
-  if (current !== retentionDays) {
-    const title = `Keeping events for ${String(retentionDays)} days.`
-    steps.push({ title, statements: retentionStatements(retentionDays) })
+  const applied = from === 0 ? '' : await appliedRetention(clickhouse, database)
+  if (applied !== wordsOf(retention)) {
+    const apps = Object.entries(retention.retentionDaysOfApps ?? {})
+    const own = apps.map(([app, days]) => `, those of ${app} for ${String(days)}`).join('')
+    const title = `Keeping events for ${String(retention.retentionDays)} days${own}.`
+    steps.push({ title, statements: retentionStatements(retention) })
   }
   return { from, steps }
 }
@@ -132,25 +144,46 @@ function splitStatements(sql: string): string[] {
     .filter((statement) => statement.replaceAll(/--.*$/gm, '').trim() !== '')
 }
 
-function retentionStatements(days: number): string[] {
-  const alter = (table: string, from: string) =>
+/** Tables of which rows go with the events, and the column that tells their age; the events come last. */
+const AGING = {
+  doubles: 'found_at',
+  touched: 'hour',
+  hourly: 'hour',
+  hourly_users: 'hour',
+  occurrences: 'timestamp',
+} as const
+
+function retentionStatements(retention: Retention): string[] {
+  const apps = Object.entries(retention.retentionDaysOfApps ?? {})
+  const days = String(retention.retentionDays)
+  const ofApp = `transform(app_id, [${apps.map(([app]) => literal(app)).join(', ')}], [${apps.map(([, own]) => String(own)).join(', ')}], ${days})`
+  const alter = ([table, column]: readonly [string, string]) =>
     // ClickHouse keeps the moment of deletion in 32 bits, which end in 2106.
     `ALTER TABLE {database: Identifier}.${table}
-MODIFY TTL least(toDateTime64(${from}, 3) + toIntervalDay(${String(days)}), toDateTime64('2106-01-01 00:00:00', 3, 'UTC'))`
-  // The events come last, because plan() reads from them whether all is done.
-  return [alter('doubles', 'found_at'), alter('occurrences', 'timestamp')]
+MODIFY TTL least(addDays(toDateTime64(${column}, 3), ${apps.length === 0 ? days : ofApp}), toDateTime64('2106-01-01 00:00:00', 3, 'UTC'))`
+  // What plan() reads comes last, so that it says that all is done.
+  const said = `ALTER TABLE {database: Identifier}.occurrences MODIFY COMMENT ${literal(wordsOf(retention))}`
+  return [...Object.entries(AGING).map(alter), said]
 }
 
-/** Days after which events are deleted now; undefined where nothing is deleted yet. */
-async function retention(clickhouse: ClickHouse, database: string): Promise<number | undefined> {
+/** What the comment of the events' table says when a retention is applied to all tables. */
+function wordsOf({ retentionDays, retentionDaysOfApps = {} }: Retention): string {
+  const apps = Object.entries(retentionDaysOfApps).toSorted(([a], [b]) => (a < b ? -1 : 1))
+  return JSON.stringify({ retentionDays, apps, tables: Object.keys(AGING) })
+}
+
+/** A string of SQL that means exactly this text. */
+function literal(text: string): string {
+  return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
+}
+
+async function appliedRetention(clickhouse: ClickHouse, database: string): Promise<string> {
   const rows = await clickhouse.query(
     `/* error-ingestor:retention */
-    SELECT extract(engine_full, 'TTL .*toIntervalDay\\\\((\\\\d+)\\\\)') AS days FROM system.tables
-    WHERE database = {database: String} AND name = 'occurrences'`,
+    SELECT comment FROM system.tables WHERE database = {database: String} AND name = 'occurrences'`,
     { database },
   )
-  const days = z.array(z.object({ days: z.string() })).parse(rows)[0]?.days ?? ''
-  return days === '' ? undefined : Number(days)
+  return z.array(z.object({ comment: z.string() })).parse(rows)[0]?.comment ?? ''
 }
 
 async function run(clickhouse: ClickHouse, statement: string, database: string): Promise<void> {

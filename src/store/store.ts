@@ -70,6 +70,17 @@ export interface TrendBucket {
   readonly affectedUsers: number
 }
 
+/** One issue in a range: the code is that of its newest event. */
+export interface IssueCount {
+  /** `v1:` and 32 hex digits. */
+  readonly issue: string
+  readonly code: string
+  readonly count: number
+  /** First and last event in the range, ISO 8601. */
+  readonly firstSeen: string
+  readonly lastSeen: string
+}
+
 /** A stored source map, without its content. */
 export interface SourceMapEntry {
   readonly fileName: string
@@ -102,6 +113,13 @@ export interface Store {
     range: TimeRange | undefined,
     signal?: AbortSignal,
   ) => Promise<readonly { readonly code: string; readonly count: number }[]>
+  /** Most events first. */
+  readonly issues: (
+    appId: string,
+    range: TimeRange,
+    limit: number,
+    signal?: AbortSignal,
+  ) => Promise<readonly IssueCount[]>
   readonly sourceMaps: {
     readonly put: (
       appId: string,

@@ -45,7 +45,7 @@ function routesOf(): string[] {
   app.route(
     '/',
     dashboardApi({
-      store: { events: unused, event: unused, trends: unused, codes: unused },
+      store: { events: unused, event: unused, trends: unused, codes: unused, issues: unused },
       admitRead: () => admitted,
       apps: () => [],
       ask: unused,

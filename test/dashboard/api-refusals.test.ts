@@ -10,6 +10,7 @@ const READS = [
   '/dashboard/api/errors/550e8400-e29b-41d4-a716-446655440000?appId=shop',
   '/dashboard/api/trends?appId=shop',
   '/dashboard/api/codes?appId=shop',
+  '/dashboard/api/issues?appId=shop',
 ] as const
 const APPS = '/dashboard/api/apps'
 
@@ -18,6 +19,7 @@ const empty = {
   event: () => Promise.resolve(undefined),
   trends: () => Promise.resolve([]),
   codes: () => Promise.resolve([]),
+  issues: () => Promise.resolve([]),
 }
 const containing = (text: string): unknown => expect.stringContaining(text)
 const away = () =>
@@ -27,6 +29,7 @@ const allAway = {
   event: away,
   trends: away,
   codes: away,
+  issues: away,
   sourceMaps: { put: away, list: away, remove: away },
 }
 
@@ -127,6 +130,8 @@ describe('parameters', () => {
     ['errors?appId=', 'appId is needed'],
     ['trends?', 'appId is needed'],
     ['codes?', 'appId is needed'],
+    ['issues?', 'appId is needed'],
+    ['issues?appId=a&limit=1001', 'limit must be a whole number from 1 to 1000'],
     ['errors/550e8400-e29b-41d4-a716-446655440000?', 'appId is needed'],
     [`errors?appId=${'a'.repeat(201)}`, 'appId must have at most 200'],
     ['errors?appId=a&appId=b', 'appId may be given only once'],
@@ -256,7 +261,7 @@ describe('a store that does not answer', () => {
       signals.push(z.instanceof(AbortSignal).parse(given.at(-1)))
       return new Promise<never>(() => undefined)
     }
-    const store = { events: hang, event: hang, trends: hang, codes: hang }
+    const store = { events: hang, event: hang, trends: hang, codes: hang, issues: hang }
     const { ask } = anApi({ store, timeoutMs: 50 })
     const { status, body } = await ask(path)
     expect(status).toBe(503)

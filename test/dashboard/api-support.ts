@@ -86,6 +86,7 @@ const NO_STORE: Store = {
   event: notAsked,
   trends: notAsked,
   codes: notAsked,
+  issues: notAsked,
   sourceMaps: { put: notAsked, list: notAsked, remove: notAsked },
   schemaVersion: notAsked,
   ping: notAsked,

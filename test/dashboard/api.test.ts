@@ -128,6 +128,17 @@ describe('the examples of the README', () => {
     })
   })
 
+  test('issues: those of the last week, with the first and the last event of each', async () => {
+    const { body } = await ask('/dashboard/api/issues?appId=test-app')
+    const { issues } = dashboardSchemas.issuesAnswer.parse(body)
+    const { trends } = dashboardSchemas.trendsAnswer.parse(
+      (await ask('/dashboard/api/trends?appId=test-app')).body,
+    )
+    expect(issues).toMatchObject([{ issue: ISSUE, code: 'network/request-failed' }])
+    expect(issues[0]?.count).toBe(trends.reduce((sum, { count }) => sum + count, 0))
+    expect(issues[0]?.lastSeen).toBe('2024-01-15T10:25:00.000Z')
+  })
+
   test('one event, by its id in either case; another id or app is 404', async () => {
     const found = await ask(`/dashboard/api/errors/${id.toUpperCase()}?appId=test-app`)
     expect(found.status).toBe(200)

@@ -14,6 +14,7 @@ afterAll(() => db.drop())
 test.each([
   ['the table alone', ['seen', 'arrivals']],
   ['the table and one of its views', ['arrivals']],
+  ['the table and not in the counts', ['arrivals', 'hourly', 'hourly_users']],
 ])(
   'events that a crash left in %s are known and counted once after they were looked for',
   async (_, lost) => {

@@ -102,7 +102,7 @@ describe('migrate', () => {
         expect((await plan(made.clickhouse, options(made.database))).steps).toEqual([])
       }
     }
-  })
+  }, 180_000)
 
   test('a schema newer than this version is left alone', async () => {
     const made = await emptyDatabase()
