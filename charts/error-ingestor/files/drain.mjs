@@ -12,27 +12,35 @@ void ended.then((how) => {
   process.exit(1)
 })
 
-for (let said = -1; ; await sleep(1_000)) {
-  const left = await value('error_ingestor_spool_events')
-  if (left === 0) break
+let sums = await metrics()
+for (let said = -1; sum('spool_events') !== 0; sums = await metrics()) {
+  const left = sum('spool_events')
   if (left !== undefined && left !== said) console.log(`${left} events are left in the spool`)
   said = left
+  await sleep(1_000)
 }
 drained = true
-console.log('The spool is empty: every event on this claim is in ClickHouse.')
-const aside = await value('error_ingestor_undeliverable_events')
+const outcomes = ['stored', 'dropped'].map((outcome) => `${sum(`events_total.*outcome="${outcome}"`) ?? 0} ${outcome}`)
+console.log(`The spool is empty: every event on this claim is in ClickHouse (${outcomes.join(', ')} now; dropped are there already).`)
+const aside = sum('undeliverable_events')
 if (aside > 0) console.log(`ATTENTION: ${aside} events that ClickHouse refuses are kept aside on this claim.`)
 server.kill('SIGTERM')
 process.exitCode = (await ended) === 0 ? 0 : 1
 
-async function value(name) {
+// Undefined while it is still starting; the Job's deadline ends the wait.
+function sum(pattern) {
+  const wanted = new RegExp(`^error_ingestor_${pattern}\\W`)
+  const found = sums.filter((line) => wanted.test(line)).map((line) => Number(line.split(' ').at(-1)))
+  return found.length === 0 ? undefined : found.reduce((a, b) => a + b)
+}
+
+async function metrics() {
   try {
     const answer = await fetch(`http://localhost:${process.env.METRICS_PORT}/metrics`, {
       signal: AbortSignal.timeout(5_000),
     })
-    const line = (await answer.text()).split('\n').find((l) => l.startsWith(`${name} `))
-    return line === undefined ? undefined : Number(line.split(' ')[1])
+    return (await answer.text()).split('\n')
   } catch {
-    return undefined // It is still starting; the Job's deadline ends the wait.
+    return []
   }
 }

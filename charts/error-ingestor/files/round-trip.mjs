@@ -1,5 +1,6 @@
 // Sends one error through the Service and reads it back through the dashboard API.
 import { randomUUID } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 const GIVE_UP_AFTER_MS = 90_000
@@ -8,9 +9,7 @@ const may = (scope) => (key) =>
   !key.revoked &&
   !(Date.parse(key.expiresAt) < Date.now()) &&
   (key.scopes ?? ['ingest']).some((has) => has === scope || has === 'admin')
-const app = JSON.parse(process.env.APPS).find(
-  ({ keys = [] }) => keys.some(may('ingest')) && keys.some(may('read')),
-)
+const app = (await apps()).find(({ keys = [] }) => keys.some(may('ingest')) && keys.some(may('read')))
 if (app === undefined) {
   console.error('No app has a key that may ingest and one that may read: give one both scopes, or set tests.enabled=false.')
   process.exit(1)
@@ -47,6 +46,17 @@ await again('read back', async () => {
   return answer.error?.id === id
 })
 console.log('read it back: the round trip works')
+
+// As the server reads them: each file is a list of apps, or has one under `apps`.
+async function apps() {
+  const names = (await readdir('/keys')).filter((name) => /[.](json|ya?ml)$/.test(name))
+  const files = names.map(async (name) => {
+    const text = await readFile(`/keys/${name}`, 'utf8')
+    const content = name.endsWith('.json') ? JSON.parse(text) : (await import('yaml')).parse(text)
+    return Array.isArray(content) ? content : (content.apps ?? [])
+  })
+  return (await Promise.all(files)).flat()
+}
 
 async function ask(path, scope, request = {}) {
   const answer = await fetch(base + path, {

@@ -243,15 +243,16 @@ initContainers:
     env:
       - name: CLICKHOUSE_HOST
         value: {{ include "error-ingestor.clickhouseUrl" . | quote }}
+      {{- if include "error-ingestor.ca" . }}
+      - name: NODE_EXTRA_CA_CERTS
+        value: /clickhouse-ca/{{ .Values.clickhouse.external.ca.key }}
+      {{- end }}
       {{- with .Values.extraEnv }}
       {{- tpl (toYaml .) $.root | nindent 6 }}
       {{- end }}
     resources:
       {{- toYaml .Values.schemaJob.resources | nindent 6 }}
-    {{- with .Values.extraVolumeMounts }}
-    volumeMounts:
-      {{- tpl (toYaml .) $.root | nindent 6 }}
-    {{- end }}
+    {{- include "error-ingestor.jobMounts" . | nindent 4 }}
 containers:
   - name: migrate
     image: {{ include "error-ingestor.image" . }}
@@ -267,6 +268,7 @@ containers:
       - name: CLICKHOUSE_USER
         value: {{ $login.user | quote }}
       {{- with include "error-ingestor.passwordEnv" $login | trim }}{{ . | nindent 6 }}{{ end }}
+      {{- with include "error-ingestor.caEnv" $.root | trim }}{{ . | nindent 6 }}{{ end }}
       {{- with .Values.config.RETENTION_DAYS }}
       - name: RETENTION_DAYS
         value: {{ int64 . | quote }}
@@ -280,14 +282,25 @@ containers:
     {{- end }}
     resources:
       {{- toYaml .Values.schemaJob.resources | nindent 6 }}
-    {{- with .Values.extraVolumeMounts }}
-    volumeMounts:
-      {{- tpl (toYaml .) $.root | nindent 6 }}
-    {{- end }}
-{{- with .Values.extraVolumes }}
+    {{- include "error-ingestor.jobMounts" . | nindent 4 }}
+{{- if or .Values.extraVolumes (include "error-ingestor.ca" .) }}
 volumes:
+  {{- with include "error-ingestor.caVolume" . | trim }}{{ . | nindent 2 }}{{ end }}
+  {{- with .Values.extraVolumes }}
   {{- tpl (toYaml .) $.root | nindent 2 }}
+  {{- end }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What the containers of the schema Job mount. */}}
+{{- define "error-ingestor.jobMounts" -}}
+{{- if or .Values.extraVolumeMounts (include "error-ingestor.ca" .) -}}
+volumeMounts:
+  {{- with include "error-ingestor.caMount" . | trim }}{{ . | nindent 2 }}{{ end }}
+  {{- with .Values.extraVolumeMounts }}
+  {{- tpl (toYaml .) $ | nindent 2 }}
+  {{- end }}
 {{- end }}
 {{- end }}
 
@@ -346,15 +359,138 @@ clickhouse.com/role: clickhouse-keeper
 {{- with .root.Values.global.imageRegistry }}{{ trimSuffix "/" . }}/{{ end }}{{ .image.repository }}
 {{- end }}
 
-{{/* Environment of a process that delivers: the server, and what drains a claim. */}}
-{{- define "error-ingestor.deliveryEnv" -}}
+{{/* Who asks the questions, as YAML: `user`, `secret` and `key`; empty where it is the server's user. */}}
+{{- define "error-ingestor.readerLogin" -}}
+{{- if include "error-ingestor.managed" . }}
+{{- include "error-ingestor.managedLogin" (dict "root" . "role" "reader") }}
+{{- else if and (eq .Values.clickhouse.mode "external") .Values.clickhouse.external.reader.user }}
+{{- include "error-ingestor.externalLogin" (dict "root" . "login" .Values.clickhouse.external.reader "made" (printf "%s-clickhouse-reader" (include "error-ingestor.fullname" .))) }}
+{{- end }}
+{{- end }}
+
+{{/* Where certificates of ClickHouse's own lie, for the environment of whoever talks to it. */}}
+{{- define "error-ingestor.caEnv" -}}
+{{- if include "error-ingestor.ca" . }}
+- name: CLICKHOUSE_CA_FILE
+  value: /clickhouse-ca/{{ .Values.clickhouse.external.ca.key }}
+{{- end }}
+{{- end }}
+
+{{/* Yes where ClickHouse has certificates of its own. */}}
+{{- define "error-ingestor.ca" -}}
+{{- $ca := .Values.clickhouse.external.ca }}
+{{- if and (eq .Values.clickhouse.mode "external") (or $ca.secret $ca.configMap) }}yes{{ end }}
+{{- end }}
+
+{{- define "error-ingestor.caMount" -}}
+{{- if include "error-ingestor.ca" . }}
+- name: clickhouse-ca
+  mountPath: /clickhouse-ca
+  readOnly: true
+{{- end }}
+{{- end }}
+
+{{- define "error-ingestor.caVolume" -}}
+{{- $ca := .Values.clickhouse.external.ca }}
+{{- if include "error-ingestor.ca" . }}
+- name: clickhouse-ca
+  {{- if $ca.secret }}
+  secret: { secretName: {{ tpl $ca.secret . | quote }} }
+  {{- else }}
+  configMap: { name: {{ tpl $ca.configMap . | quote }} }
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Environment of a server: the one that serves, and the one that drains a claim. */}}
+{{- define "error-ingestor.serverEnv" -}}
 - name: PORT
   value: '3000'
 - name: DATA_DIR
   value: /data
+- name: KEYS_DIR
+  value: /keys
 {{- with include "error-ingestor.passwordEnv" (include "error-ingestor.serverLogin" . | fromYaml) | trim }}
 {{ . }}
 {{- end }}
+{{- with include "error-ingestor.readerLogin" . | fromYaml }}
+- name: CLICKHOUSE_READER_USER
+  value: {{ .user | quote }}
+{{- if .secret }}
+- name: CLICKHOUSE_READER_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ .secret }}
+      key: {{ .key }}
+{{- end }}
+{{- end }}
+{{- with include "error-ingestor.caEnv" . | trim }}
+{{ . }}
+{{- end }}
+{{- range $name, $secret := .Values.secretConfig }}
+- name: {{ $name }}
+  valueFrom:
+    secretKeyRef:
+      {{- if $secret.existingSecret }}
+      name: {{ tpl $secret.existingSecret.name $ }}
+      key: {{ $secret.existingSecret.key }}
+      {{- else }}
+      name: {{ include "error-ingestor.fullname" $ }}-settings
+      key: {{ $name }}
+      {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Files with apps and keys, as a list of `kind` (secret or configMap), `name`, `key` and `path` in the folder. Nothing is
+optional: a pod without its keys would refuse its clients for good, so it rather waits. */}}
+{{- define "error-ingestor.keyFiles" -}}
+{{- $files := list }}
+{{- if or .Values.appsExistingSecret.name .Values.apps (include "error-ingestor.trial" .) }}
+{{- $key := include "error-ingestor.appsSecretKey" . }}
+{{- $files = append $files (dict "kind" "secret" "name" (include "error-ingestor.appsSecretName" .) "key" $key "path" (regexMatch "[.](json|ya?ml)$" $key | ternary $key (printf "%s.json" $key))) }}
+{{- end }}
+{{- range $kind, $sources := dict "secret" .Values.keys.secrets "configMap" .Values.keys.configMaps }}
+{{- range $sources }}
+{{- $name := tpl .name $ }}
+{{- $key := .key | default "apps.json" }}
+{{- $files = append $files (dict "kind" $kind "name" $name "key" $key "path" (printf "%s.%s.%s" (lower $kind) $name $key)) }}
+{{- end }}
+{{- end }}
+{{- if .Values.keys.matchLabels }}
+{{- range (lookup "v1" "Secret" .Release.Namespace "").items }}
+{{- $secret := . }}
+{{- $wanted := true }}
+{{- range $label, $value := $.Values.keys.matchLabels }}{{ if ne (get ($secret.metadata.labels | default dict) $label) $value }}{{ $wanted = false }}{{ end }}{{ end }}
+{{- range $key, $_ := ternary ($secret.data | default dict) dict $wanted }}
+{{- if regexMatch "[.](json|ya?ml)$" $key }}
+{{- $files = append $files (dict "kind" "secret" "name" $secret.metadata.name "key" $key "path" (printf "labelled.%s.%s" $secret.metadata.name $key)) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- toYaml $files }}
+{{- end }}
+
+{{/* Yes where the chart makes an app with a random key for a first try. */}}
+{{- define "error-ingestor.trial" -}}
+{{- $v := .Values }}
+{{- if and (include "error-ingestor.embedded" .) (not (or $v.apps $v.appsExistingSecret.name $v.keys.secrets $v.keys.configMaps $v.keys.matchLabels $v.secretConfig.ADMIN_KEY)) }}yes{{ end }}
+{{- end }}
+
+{{- define "error-ingestor.keysVolume" -}}
+{{- $files := include "error-ingestor.keyFiles" . | fromYamlArray -}}
+- name: keys
+  {{- if $files }}
+  projected:
+    sources:
+      {{- range $files }}
+      - {{ .kind }}:
+          name: {{ .name }}
+          items: [{ key: {{ .key | quote }}, path: {{ .path | quote }} }]
+      {{- end }}
+  {{- else }}
+  emptyDir: {}
+  {{- end }}
 {{- end }}
 
 {{/* Readiness fails, open requests end, the last block is delivered: longer than all of these, plus the embedded ClickHouse's own end. */}}
