@@ -177,7 +177,7 @@ describe('external', () => {
       const job = `job/errors-error-ingestor-drain-${number}`
       await space.kubectl('wait', '--for=condition=Complete', job, '--timeout=90s')
       const log = await space.kubectl('logs', job, '--container=drain')
-      left.push(Number(/(\d+) events are left in the spool/.exec(log)?.[1]))
+      left.push(Number(/(\d+) stored/.exec(log)?.[1]))
       expect(log).toContain('The spool is empty')
     }
     const report = await space.load('/reconcile')

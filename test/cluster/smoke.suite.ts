@@ -52,7 +52,7 @@ describe('values that cannot work', () => {
 
   test.each([
     ['a Secret that is missing', ['appsExistingSecret.name=none'], 'there is no Secret none in'],
-    ['a key that is too short', ['apps[0].keys[0].key=short'], 'is not 16 to 200 letters'],
+    ['a key that is too short', ['apps[0].keys[0].key=ei_tooshort'], 'is not 16 to 200 letters'],
     ['an operator that is missing', ['clickhouse.mode=altinity'], 'install the operator first'],
     ['two pods around one ClickHouse', [...EMBEDDED, 'replicaCount=2'], 'lives in one pod'],
   ])('%s fails the install with what to do', async (_, values, sentence) => {
