@@ -167,7 +167,7 @@ export const Environment = z.object({
   DELIVERY_ROWS_MAX: count.max(1_000_000).default(20_000).describe('Most rows in one insert.'),
   DELIVERY_BYTES_MAX: bytes
     .min(64 * 1024)
-    .default(26 * 1024 * 1024)
+    .default(48 * 1024 * 1024)
     .describe('Most bytes in one insert.'),
   DELIVERY_AGE_MS_MAX: milliseconds
     .default(1_000)

@@ -233,9 +233,11 @@ async function onceMoreAfterReset<T>(signal: AbortSignal, ask: () => Promise<T>)
   }
 }
 
-/** Made as the socket takes it, so that a block is never copied whole. */
-/** Taken from the pieces only as the socket takes it: a block need not stand in memory twice. */
-function byteStream(pieces: Iterable<Uint8Array>): Readable {
+/** Taken from the pieces only as the socket takes it: a block need not stand in memory whole. */
+function byteStream(pieces: Insert['body']): Readable {
+  if (Symbol.asyncIterator in pieces) {
+    return Readable.from(pieces, { objectMode: false, highWaterMark: 4 * PIECE_BYTES_MIN })
+  }
   const joined = joinSmall(pieces)
   return new Readable({
     highWaterMark: 4 * PIECE_BYTES_MIN,

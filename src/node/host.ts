@@ -20,8 +20,6 @@ export interface NodeHost extends Host {
 
 /** Ids kept to know a resend by without asking: at 5,000 events/s the last minute, in 10 MB. */
 const RECENT_IDS = 180_000
-/** Beside two windows on their way: rows that come meanwhile. What is beyond is read back from disk. */
-const MEMORY_BYTES_BESIDE = 4 * 1024 * 1024
 const WINDOWS_MAX = 2
 
 /** What the core needs, on Node: the spool on disk, metrics and logs. */
@@ -46,7 +44,6 @@ export function nodeHost(
         rowsMax: delivery.rowsMax,
         windowBytesMax: delivery.bytesMax,
         ageMsMax: delivery.ageMsMax,
-        memoryBytesMax: WINDOWS_MAX * delivery.bytesMax + MEMORY_BYTES_BESIDE,
         windowsMax: WINDOWS_MAX,
       })
       return spool

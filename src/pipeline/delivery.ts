@@ -2,7 +2,7 @@ import type { Occurrence } from '../occurrence.ts'
 import type { DropReason, Outcome } from '../outcome.ts'
 import type { RecentIds } from './recent.ts'
 import { deliverRows, pause, type Insert } from './retry.ts'
-import type { Batch, Parcel, Row } from './spool.ts'
+import type { Batch, ParcelHead, Pieces, Row } from './spool.ts'
 
 /** What delivery asks of the modules around it. */
 export interface DeliveryDeps {
@@ -39,13 +39,21 @@ export interface RowId {
 /** What becomes of one row of a window: it is sent, or why it is not. */
 export type Fate = 'send' | DropReason
 
-/** One row of a block, with its bytes. */
+/** One row of a block, and where its bytes are. */
 export interface BlockRow extends RowId {
   readonly protocol: string
-  readonly bytes: Uint8Array
+  /** Which parcel of the window holds it, and where in that one's batch. */
+  readonly parcel: number
   readonly start: number
   readonly end: number
 }
+
+/**
+ * Reads rows of a window, in the order they are asked for. Anew at each call: a block is sent from
+ * where it lies, and need not stand in memory.
+ * @throws UnreadableRows while it is iterated.
+ */
+export type ReadRows = (rows: readonly BlockRow[]) => Pieces
 
 /** Rows of one format and one month: one insert, the same on every try. */
 export interface Block {
@@ -68,30 +76,31 @@ export interface Delivery {
    * Decides once what becomes of each row of a window, in order: known ids are dropped.
    * What it decided must be sealed before anything is sent.
    */
-  readonly judge: (window: readonly Parcel[], signal: AbortSignal) => Promise<readonly Fate[]>
+  readonly judge: (window: readonly ParcelHead[], signal: AbortSignal) => Promise<readonly Fate[]>
   /**
    * The same for what is left of a window that was sealed, and may have been sent, as a block that
    * cannot be made again because frames of it are damaged. All windows before it must be delivered.
    */
   readonly judgeAgain: Delivery['judge']
   /** The blocks of a judged window; a pure function of it. */
-  readonly blocks: (window: readonly Parcel[], fates: readonly Fate[]) => readonly Block[]
+  readonly blocks: (window: readonly ParcelHead[], fates: readonly Fate[]) => readonly Block[]
   /** Tells the memory of recent ids about rows that were sealed by an earlier process. */
   readonly remember: (rows: readonly RowId[]) => void
   /**
    * Tries until the store has the block. Resolves with the rows that can never be stored.
-   * Rejects only when `signal` aborts; sending the same block again later is safe.
+   * Rejects when `signal` aborts, and with UnreadableRows; sending the same block again later is safe.
    * @param judgedAtMs when its rows were asked about, of `performance.now()`: the clock may jump;
    *   -Infinity where that was another process.
    */
   readonly send: (
     block: Block,
     judgedAtMs: number,
+    read: ReadRows,
     signal: AbortSignal,
   ) => Promise<readonly RefusedRow[]>
   /** Counts how the rows of a window ended; call once, after the last of its blocks. */
   readonly count: (
-    window: readonly Parcel[],
+    window: readonly ParcelHead[],
     fates: readonly Fate[],
     refused: readonly RefusedRow[],
   ) => void
@@ -155,9 +164,9 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
       for (const { appId, id } of rows) deps.recent.add(appId, id)
     },
 
-    async send(block, judgedAtMs, signal) {
+    async send(block, judgedAtMs, read, signal) {
       const startedAtMs = deps.nowMs()
-      const refused = await deliverRows(block, deps, signal)
+      const refused = await deliverRows(block, read, deps, signal)
       deps.stage('insert', deps.nowMs() - startedAtMs, block.rows.length)
       // It waited so long that another process may have stored the same ids in between.
       if (performance.now() - judgedAtMs > UNTOLD_MS_MAX) await tellDoubles(block.rows, signal)
@@ -216,13 +225,13 @@ function outcomeOf(end: string): Outcome {
 
 /** One block per format and month (a token works per partition), rows in the order they came. */
 function makeBlocks(
-  window: readonly Parcel[],
+  window: readonly ParcelHead[],
   fates: readonly Fate[],
   digest: DeliveryDeps['digest'],
 ): readonly Block[] {
   const groups = new Map<number, { format: number; rows: BlockRow[] }>()
   let at = 0
-  for (const { batch, rows } of window) {
+  for (const [parcel, { batch, rows }] of window.entries()) {
     for (const [i, { appId, id, protocol, timestampMs }] of rows.entries()) {
       if (fates[at++] !== 'send') continue
       const name = batch.format * 1_000_000 + monthOf(timestampMs)
@@ -233,7 +242,7 @@ function makeBlocks(
       }
       const start = batch.ends[i - 1] ?? 0
       const end = batch.ends[i] ?? start
-      group.rows.push({ appId, id, protocol, bytes: batch.bytes, start, end })
+      group.rows.push({ appId, id, protocol, parcel, start, end })
     }
   }
   return [...groups.values()].map(({ format, rows }) => ({

@@ -1,6 +1,6 @@
 import { Refusal } from '../refusal.ts'
-import { idKey, type Delivery, type Fate } from './delivery.ts'
-import type { Row, Spool } from './spool.ts'
+import { idKey, type Delivery, type Fate, type ReadRows } from './delivery.ts'
+import type { Batch, Row, Spool } from './spool.ts'
 
 const RETRY_AFTER_SECONDS = 5
 
@@ -21,7 +21,7 @@ export function directSpool(delivery: Delivery, waitMsMax: number): Spool {
         const judgedAtMs = performance.now()
         const blocks = delivery.blocks(window, fates)
         const refused = await Promise.all(
-          blocks.map((block) => delivery.send(block, judgedAtMs, signal)),
+          blocks.map((block) => delivery.send(block, judgedAtMs, rowsOf(parcel.batch), signal)),
         )
         const bad = refused.flat().map(({ row }) => row.id)
         if (bad.length > 0) throw unstorable(bad)
@@ -47,6 +47,23 @@ export function directSpool(delivery: Delivery, waitMsMax: number): Spool {
       undeliverable: 0,
       refusing: undefined,
     }),
+  }
+}
+
+/** Rows of a batch in memory: neighbours are one piece, so nothing is copied. */
+function rowsOf({ bytes }: Batch): ReadRows {
+  return (rows) => {
+    const pieces: Uint8Array[] = []
+    let [from, to] = [0, 0]
+    for (const { start, end } of rows) {
+      if (start !== to) {
+        if (to > from) pieces.push(bytes.subarray(from, to))
+        from = start
+      }
+      to = end
+    }
+    if (to > from) pieces.push(bytes.subarray(from, to))
+    return pieces
   }
 }
 

@@ -1,12 +1,13 @@
-import type { Block, BlockRow, DeliveryDeps, RefusedRow } from './delivery.ts'
+import type { Block, BlockRow, DeliveryDeps, ReadRows, RefusedRow } from './delivery.ts'
 import { idKey } from './delivery.ts'
+import { UnreadableRows, type Pieces } from './spool.ts'
 
 /** Sends one block; safe to repeat with the same token. */
 export type Insert = (
   insert: {
     readonly format: number
-    /** The rows' bytes, in order; made anew by each iteration. */
-    readonly body: Iterable<Uint8Array>
+    /** The rows' bytes, in order. */
+    readonly body: Pieces
     readonly token: string
     readonly rows: number
   },
@@ -21,10 +22,11 @@ const TRIES_BEFORE_SUSPICION = 8
 /**
  * Tries to insert a block until it is stored, halving it where its content is refused.
  * @returns the rows that are refused for their content, each alone.
- * @throws the abort's reason, and nothing else.
+ * @throws the abort's reason, UnreadableRows, and nothing else.
  */
 export async function deliverRows(
   block: Block,
+  read: ReadRows,
   deps: DeliveryDeps,
   signal: AbortSignal,
 ): Promise<readonly RefusedRow[]> {
@@ -41,6 +43,7 @@ export async function deliverRows(
         return undefined
       } catch (error) {
         signal.throwIfAborted()
+        if (error instanceof UnreadableRows) throw error
         if (deps.isContentRefusal(error)) return error
         const isSuspicious = tries % TRIES_BEFORE_SUSPICION === 0 && isAnswer(error)
         if (isSuspicious && (rows.length > 1 || (await takesOthers()))) return error
@@ -52,8 +55,16 @@ export async function deliverRows(
     }
   }
 
-  const insert = (rows: readonly BlockRow[], token: string) =>
-    deps.insert({ format: block.format, body: piecesOf(rows), token, rows: rows.length }, signal)
+  async function insert(rows: readonly BlockRow[], token: string): Promise<void> {
+    const body = watched(read(rows))
+    try {
+      const { format } = block
+      await deps.insert({ format, body: body.pieces, token, rows: rows.length }, signal)
+    } catch (error) {
+      // What the client makes of a body that ends early says less than why it did.
+      throw body.failure() ?? error
+    }
+  }
 
   /**
    * A single row is given up for an unknown error only where its neighbours are taken at this very
@@ -137,22 +148,17 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
   })
 }
 
-/** The rows' bytes: neighbours in one memory are one piece, so nothing is copied. */
-function piecesOf(rows: readonly BlockRow[]): Iterable<Uint8Array> {
-  return {
-    *[Symbol.iterator]() {
-      let memory: ArrayBufferLike | undefined
-      let [from, to] = [0, 0]
-      for (const { bytes, start, end } of rows) {
-        const at = bytes.byteOffset + start
-        if (bytes.buffer !== memory || at !== to) {
-          if (memory !== undefined) yield new Uint8Array(memory, from, to - from)
-          memory = bytes.buffer
-          from = at
-        }
-        to = bytes.byteOffset + end
-      }
-      if (memory !== undefined) yield new Uint8Array(memory, from, to - from)
-    },
+/** The same pieces, and why they ended early, where they did. */
+function watched(pieces: Pieces): { readonly pieces: Pieces; readonly failure: () => unknown } {
+  if (Symbol.iterator in pieces) return { pieces, failure: () => undefined }
+  let failure: unknown
+  async function* passed() {
+    try {
+      yield* pieces
+    } catch (error) {
+      failure = error
+      throw error
+    }
   }
+  return { pieces: passed(), failure: () => failure }
 }

@@ -20,9 +20,22 @@ export interface Row {
 }
 
 /** A batch, and what its rows are. */
-export interface Parcel {
+export interface Parcel extends ParcelHead {
   readonly batch: Batch
+}
+
+/** What a batch holds, without its bytes. */
+export interface ParcelHead {
+  readonly batch: Pick<Batch, 'format' | 'ends'>
   readonly rows: readonly Row[]
+}
+
+/** Bytes of rows, in order and in pieces of any size. */
+export type Pieces = Iterable<Uint8Array> | AsyncIterable<Uint8Array>
+
+/** Rows that were safe cannot be read back as they were written: their disk has damaged them. */
+export class UnreadableRows extends Error {
+  override readonly name = 'UnreadableRows'
 }
 
 /** How full the spool is and how far behind. */

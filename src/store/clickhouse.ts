@@ -2,8 +2,8 @@
 export interface Insert {
   readonly table: string
   readonly columns: readonly string[]
-  /** Rows in RowBinary of exactly `columns`, in pieces of any size; may be iterated once more. */
-  readonly body: Iterable<Uint8Array>
+  /** Rows in RowBinary of exactly `columns`, in pieces of any size. Where it throws, nothing is stored. */
+  readonly body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>
   readonly settings: Readonly<Record<string, string | number>>
 }
 

@@ -30,9 +30,11 @@ export function webClickHouse(options: WebClickHouseOptions): ClickHouse {
   } as const
   return {
     async insert({ table, columns, body, settings }, run = {}) {
+      const pieces: Uint8Array[] = []
+      for await (const piece of body) pieces.push(piece)
       await client.insert({
         table,
-        values: rowsToObjects(columns, [...body]),
+        values: rowsToObjects(columns, pieces),
         format: 'JSONEachRow',
         // Requests at the edge share nothing, so ClickHouse gathers their rows, and answers when they are stored.
         clickhouse_settings: {

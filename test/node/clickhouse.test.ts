@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { nodeClickHouse } from '../../src/node/clickhouse.ts'
 import { startEmbedded } from '../../src/node/embedded.ts'
+import type { Insert } from '../../src/store/clickhouse.ts'
 
 // Vitest types its matchers as `any`.
 const DIGITS: unknown = expect.stringMatching(/^\d+$/)
@@ -33,7 +34,7 @@ afterAll(async () => {
   await clickhouse.close()
 })
 
-const insert = (body: readonly Uint8Array[], table = 'rows', settings = {}) =>
+const insert = (body: Insert['body'], table = 'rows', settings = {}) =>
   clickhouse.insert({ table, columns: ['id', 'text'], body, settings })
 const count = async (where: string) =>
   (await clickhouse.query(`SELECT toUInt32(count()) AS n FROM rows WHERE ${where}`, {}))[0]
@@ -82,6 +83,17 @@ describe('an insert', () => {
       code: DIGITS,
     })
     expect(await count('id IN (50, 51)')).toEqual({ n: 0 })
+  })
+
+  test('whose rows cannot all be read stores nothing of them, and rejects', async () => {
+    async function* pieces() {
+      for (let id = 0; id < 50_000; id += 1) yield row(100_000 + id, 'a'.repeat(100))
+      await Promise.resolve()
+      throw new Error('The disk is damaged.')
+    }
+    await expect(insert(pieces())).rejects.toThrow()
+    await insert([row(99_999, 'a')])
+    expect(await count('id >= 99999')).toEqual({ n: 1 })
   })
 })
 

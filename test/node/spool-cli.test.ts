@@ -29,7 +29,6 @@ const LIMITS = {
   rowsMax: 1_000,
   windowBytesMax: 1_000_000,
   ageMsMax: 1,
-  memoryBytesMax: 1_000_000,
   windowsMax: 2,
 }
 

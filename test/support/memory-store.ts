@@ -2,6 +2,7 @@ import { createDelivery, idKey, type Delivery } from '../../src/pipeline/deliver
 import { aGrouping } from './occurrence.ts'
 import { digest } from '../../src/pipeline/digest.ts'
 import { recentIds } from '../../src/pipeline/recent.ts'
+import type { Pieces } from '../../src/pipeline/spool.ts'
 import {
   decodeRow,
   encodeRows,
@@ -30,7 +31,7 @@ export function memoryStore(): MemoryStore {
       await Promise.resolve()
       const how = store.fail()
       if (how === 'before') throw new Error('ClickHouse is away.')
-      const rows = rowsToObjects(blockTarget(format).columns, [...body])
+      const rows = rowsToObjects(blockTarget(format).columns, [await bytesOf(body)])
       if (!tokens.has(token)) {
         tokens.add(token)
         for (const row of rows) {
@@ -42,6 +43,13 @@ export function memoryStore(): MemoryStore {
     },
   }
   return store
+}
+
+/** All pieces of a body as one. */
+export async function bytesOf(body: Pieces): Promise<Buffer> {
+  const pieces: Uint8Array[] = []
+  for await (const piece of body) pieces.push(piece)
+  return Buffer.concat(pieces)
 }
 
 /** What a delivery told while it ran. */

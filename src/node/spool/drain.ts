@@ -1,4 +1,4 @@
-import type { Delivery, Fate, RefusedRow } from '../../pipeline/delivery.ts'
+import type { Delivery, Fate, ReadRows, RefusedRow } from '../../pipeline/delivery.ts'
 import { pause } from '../../pipeline/retry.ts'
 import type { Frontier, Seal, SealLog } from './seals.ts'
 import type { Source, Window } from './source.ts'
@@ -20,7 +20,7 @@ interface DrainDeps {
   /** Everything before it is delivered. */
   readonly forget: (frontier: Frontier) => Promise<void>
   /** Keeps rows that the store refuses for their content. Resolves when they are durable. */
-  readonly setAside: (rows: readonly RefusedRow[]) => Promise<void>
+  readonly setAside: (rows: readonly RefusedRow[], read: ReadRows) => Promise<void>
   /** Makes room on a full disk, so that delivery can go on and free more. */
   readonly makeRoom: () => Promise<void>
 }
@@ -98,9 +98,7 @@ export function createDrain(deps: DrainDeps): Drain {
       else if (await source.missed(deps.end())) {
         await Promise.all(underWay)
         reached(source.cursor())
-      }
-      // No memory until a window is delivered.
-      else await (underWay[0] ?? pause(EMPTY_MS, stop.now))
+      } else await pause(EMPTY_MS, stop.now)
     }
     await Promise.all(underWay)
   }
@@ -227,10 +225,12 @@ export function createDrain(deps: DrainDeps): Drain {
     stop: DrainStop,
   ): Promise<readonly RefusedRow[]> {
     const refused: RefusedRow[] = []
-    for (const block of delivery.blocks(window.parcels, fates)) {
-      refused.push(...(await delivery.send(block, judgedAtMs, stop.now)))
+    const blocks = delivery.blocks(window.parcels, fates)
+    const read = await source.reader(window, blocks.length)
+    for (const block of blocks) {
+      refused.push(...(await delivery.send(block, judgedAtMs, read, stop.now)))
     }
-    if (refused.length > 0) await deps.setAside(refused)
+    if (refused.length > 0) await deps.setAside(refused, read)
     return refused
   }
 
@@ -240,7 +240,6 @@ export function createDrain(deps: DrainDeps): Drain {
   ): Promise<void> {
     reached(window.to)
     delivery.count(window.parcels, fates, refused)
-    source.release(window)
     try {
       await deps.seals.done(id, frontier)
       await deps.forget(frontier)

@@ -112,11 +112,17 @@ export function decodeFrameHeader(
 
 /** The batch in a payload; undefined where its checksum does not fit. */
 export function decodePayload(header: FrameHeader, payload: Buffer): Batch | undefined {
-  if (payload.length !== header.payloadBytes || crc32(payload) !== header.payloadCrc)
-    return undefined
+  const bytes = rowBytes(header, payload)
+  if (bytes === undefined) return undefined
   const ends: number[] = []
   for (let i = 0; i < header.rows; i += 1) ends.push(payload.readUInt32LE(4 * i))
-  return { format: header.format, bytes: payload.subarray(4 * header.rows), ends }
+  return { format: header.format, bytes, ends }
+}
+
+/** The rows alone in a payload; undefined where its checksum does not fit. */
+export function rowBytes(header: FrameHeader, payload: Buffer): Buffer | undefined {
+  if (payload.length !== header.payloadBytes) return undefined
+  return crc32(payload) === header.payloadCrc ? payload.subarray(4 * header.rows) : undefined
 }
 
 /** Where the next frame may begin at or after `from`; -1 where nothing looks like one. */

@@ -1,23 +1,20 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Delivery } from '../../pipeline/delivery.ts'
-import type { Batch, Parcel } from '../../pipeline/spool.ts'
+import type { Delivery, ReadRows } from '../../pipeline/delivery.ts'
 import type { Damage } from './damage.ts'
-import type { Disk } from './disk.ts'
+import type { Disk, DiskFile } from './disk.ts'
 import { SEGMENT_HEADER_BYTES } from './frame.ts'
+import { isGone, readRows, type StoredParcel } from './read.ts'
 import { openSegment, type Segment } from './recover.ts'
-import { createRing } from './ring.ts'
 import type { Frontier } from './seals.ts'
 import { readFrames, type Position } from './segment.ts'
 import type { Written } from './writer.ts'
 
-/** A stretch of the spool. */
+/** A stretch of the spool: what its rows are, and where their bytes lie. */
 export interface Window {
   readonly from: Frontier
   readonly to: Frontier
-  readonly parcels: readonly Parcel[]
+  readonly parcels: readonly StoredParcel[]
   readonly rows: number
-  /** How far the ring is taken by it. */
-  readonly mark: number
 }
 
 interface SourceDeps {
@@ -26,13 +23,13 @@ interface SourceDeps {
   readonly damage: Damage
   readonly rowsMax: number
   readonly bytesMax: number
-  /** Memory for rows from receipt, or from reading, to delivery. */
-  readonly memoryBytesMax: number
   /** Readable segments, oldest first; the writer's current one is the last. */
   readonly segments: () => readonly Segment[]
+  /** The file of a segment is gone. */
+  readonly lost: (segment: number) => void
 }
 
-/** Hands out the rows of the spool in order: from memory where they still are, else from disk. */
+/** Hands out the rows of the spool in order: what they are from memory, where that still knows it. */
 export interface Source {
   /** Frames that became durable just now, in order. */
   readonly offer: (frames: readonly Written[]) => void
@@ -41,7 +38,7 @@ export interface Source {
   readonly cursor: () => Frontier
   /**
    * What stands between the cursor and `until` or the end, but no more than a window may hold. No
-   * rows when there are none, or when there is no memory until a window is released.
+   * rows when there are none.
    */
   readonly take: (until?: Position) => Promise<Window>
   /**
@@ -50,66 +47,72 @@ export interface Source {
    * are none.
    */
   readonly missed: (end: Frontier) => Promise<boolean>
-  /** The window is delivered, and so are all before it: their memory is free. */
-  readonly release: (window: Window) => void
+  /**
+   * Reads the bytes of a window that is sent as so many blocks: from disk each time they are sent, or,
+   * where many blocks would each read all of it, from memory.
+   */
+  readonly reader: (window: Window, blocks: number) => Promise<ReadRows>
 }
 
-/** Puts a parcel into a window: what it is, where the next one begins, how far the ring is taken. */
-type Add = (parcel: Parcel, next: Frontier, mark: number) => void
+/** Puts a parcel into a window, and says where the next one begins. */
+type Add = (parcel: StoredParcel, next: Frontier) => void
 
 /** One slice of work before others get a turn. */
 const SLICE_MS = 4
-/** Frames beyond this share of the ring get memory of their own: rare giants. */
-const RING_SHARE_MAX = 1 / 4
+/** So many windows' rows are remembered from when they were written. */
+const WINDOWS_KNOWN_MAX = 3
+/** A window of events from all over the past is one block a month: each would read the whole window. */
+const BLOCKS_READ_MAX = 6
 
 /** See {@link Source}. */
 export function createSource(deps: SourceDeps): Source {
   const { delivery } = deps
-  const ring = createRing(deps.memoryBytesMax)
-  /** The frames right behind the cursor, as far as they are in memory, and how far the ring is taken by each. */
-  let queue: { readonly frame: Written; readonly mark: number }[] = []
+  /** The frames right behind the cursor, as far as they are remembered. */
+  let queue: { readonly parcel: StoredParcel; readonly next: Frontier }[] = []
+  let queuedRows = 0
   let cursor: Frontier = { segment: 0, offset: 0, ordinal: 0 }
 
-  /** The batch in memory that is ours; undefined when there is no room now and it can wait. */
-  function kept(batch: Batch, mayWait: boolean): Batch | undefined {
-    const isGiant = batch.bytes.length > deps.memoryBytesMax * RING_SHARE_MAX
-    const bytes = isGiant ? undefined : ring.keep(batch.bytes)
-    if (bytes === undefined && mayWait && !isGiant) return undefined
-    return { ...batch, bytes: bytes ?? new Uint8Array(batch.bytes) }
-  }
-
   function offer(frames: readonly Written[]): void {
-    for (const frame of frames) {
-      const last = queue.at(-1)
+    for (const { segment, offset, end, ordinal, parcel } of frames) {
+      const behind = queue.at(-1)?.next ?? cursor
       // Only without a gap: what is skipped once is read from disk, and all behind it until that has caught up.
-      if (!samePlace(frame, last === undefined ? cursor : endOf(last.frame))) return
-      // A giant too: with memory of its own, any number of them could wait here.
-      const bytes = ring.keep(frame.parcel.batch.bytes)
-      if (bytes === undefined) return
-      const parcel = { batch: { ...frame.parcel.batch, bytes }, rows: frame.parcel.rows }
-      queue.push({ frame: { ...frame, parcel }, mark: ring.mark() })
+      if (behind.segment !== segment || behind.offset !== offset) return
+      const { batch, rows } = parcel
+      if (queuedRows + rows.length > WINDOWS_KNOWN_MAX * deps.rowsMax) return
+      queuedRows += rows.length
+      queue.push({
+        // Without the bytes, which are used again.
+        parcel: {
+          batch: { format: batch.format, ends: batch.ends },
+          rows,
+          place: { segment, offset, end },
+        },
+        next: { segment, offset: end, ordinal: ordinal + rows.length },
+      })
     }
   }
 
   async function take(until?: Position): Promise<Window> {
     const from = cursor
-    const parcels: Parcel[] = []
+    const parcels: StoredParcel[] = []
     let [rows, bytes] = [0, 0]
     const full = () => until === undefined && (rows >= deps.rowsMax || bytes >= deps.bytesMax)
-    let mark = 0
-    const add: Add = (one, next, ringMark) => {
-      mark = ringMark
+    const add: Add = (one, next) => {
       parcels.push(one)
       rows += one.rows.length
-      bytes += one.batch.bytes.length
+      bytes += one.place.end - one.place.offset
       cursor = next
     }
-    while (!full() && !isReached(until)) {
-      const head = queue.shift()
-      if (head !== undefined) add(head.frame.parcel, endOf(head.frame), head.mark)
-      else if (!(await readBack(until, add, full))) break
+    let taken = 0
+    for (; taken < queue.length && !full() && !isReached(until); taken += 1) {
+      const head = queue[taken]
+      if (head === undefined) break
+      queuedRows -= head.parcel.rows.length
+      add(head.parcel, head.next)
     }
-    return { from, to: cursor, parcels, rows, mark }
+    queue.splice(0, taken)
+    while (!full() && !isReached(until) && (await readBack(until, add, full)));
+    return { from, to: cursor, parcels, rows }
   }
 
   function isReached(until: Position | undefined): boolean {
@@ -133,8 +136,8 @@ export function createSource(deps: SourceDeps): Source {
     }
     const limit = stop?.segment === number ? stop.offset : segment.bytes
     if (cursor.offset < limit) {
-      // A sealed window has to be whole, whatever memory it takes.
-      return readStretch({ number, limit, mayWait: stop === undefined }, add, full)
+      await readStretch({ number, limit }, add, full)
+      return true
     }
     if (stop?.segment === number) return true
     const next = deps.segments().find((other) => other.number > number)
@@ -144,13 +147,13 @@ export function createSource(deps: SourceDeps): Source {
     return true
   }
 
-  /** False when the memory is full. */
   async function readStretch(
-    { number, limit, mayWait }: { number: number; limit: number; mayWait: boolean },
+    { number, limit }: { number: number; limit: number },
     add: Add,
     full: () => boolean,
-  ): Promise<boolean> {
-    const file = await openSegment(deps.disk, number)
+  ): Promise<void> {
+    const file = await opened(number)
+    if (file === undefined) return
     try {
       let sliceEnd = performance.now() + SLICE_MS
       for await (const part of readFrames(file, number, cursor.offset, limit)) {
@@ -160,23 +163,63 @@ export function createSource(deps: SourceDeps): Source {
           continue
         }
         await expectOrdinal(part.ordinal)
-        const batch = kept(part.batch, mayWait)
-        if (batch === undefined) return false
+        const { format, ends } = part.batch
         add(
-          { batch, rows: delivery.identify(batch) },
-          { segment: number, offset: part.end, ordinal: part.ordinal + batch.ends.length },
-          ring.mark(),
+          {
+            batch: { format, ends },
+            rows: delivery.identify(part.batch),
+            place: { segment: number, offset: part.at, end: part.end },
+          },
+          { segment: number, offset: part.end, ordinal: part.ordinal + ends.length },
         )
-        if (full()) return true
+        if (full()) return
         if (performance.now() > sliceEnd) {
           await nextTurn()
           sliceEnd = performance.now() + SLICE_MS
         }
       }
-      return true
     } finally {
       await file.close()
     }
+  }
+
+  /** Undefined where the file is gone: its rows are told as missing where the next ones begin. */
+  async function opened(number: number): Promise<DiskFile | undefined> {
+    try {
+      return await openSegment(deps.disk, number)
+    } catch (error) {
+      if (!isGone(error)) throw error
+      deps.lost(number)
+      return undefined
+    }
+  }
+
+  async function held(window: Window): Promise<ReadRows> {
+    const all = window.parcels.flatMap(({ batch, rows }, parcel) =>
+      rows.map((row, i) => ({
+        ...row,
+        parcel,
+        start: batch.ends[i - 1] ?? 0,
+        end: batch.ends[i] ?? 0,
+      })),
+    )
+    let at = 0
+    const starts = window.parcels.map(({ batch }) => {
+      const start = at
+      at += batch.ends.at(-1) ?? 0
+      return start
+    })
+    const whole = Buffer.allocUnsafeSlow(at)
+    at = 0
+    for await (const piece of readRows(deps.disk, window.parcels, all)) {
+      whole.set(piece, at)
+      at += piece.length
+    }
+    return (rows) =>
+      rows.map(({ parcel, start, end }) => {
+        const base = starts[parcel] ?? 0
+        return whole.subarray(base + start, base + end)
+      })
   }
 
   /** Rows are numbered over the life of the folder, so a gap is the number of rows that are missing. */
@@ -192,6 +235,7 @@ export function createSource(deps: SourceDeps): Source {
     seek(to) {
       cursor = to
       queue = []
+      queuedRows = 0
     },
     cursor: () => cursor,
     async missed(end) {
@@ -199,14 +243,7 @@ export function createSource(deps: SourceDeps): Source {
       await expectOrdinal(end.ordinal)
       return true
     },
-    release: ({ mark }) => ring.freeUpTo(mark),
+    reader: async (window, blocks) =>
+      blocks > BLOCKS_READ_MAX ? held(window) : (rows) => readRows(deps.disk, window.parcels, rows),
   }
-}
-
-function samePlace(a: Position, b: Position): boolean {
-  return a.segment === b.segment && a.offset === b.offset
-}
-
-function endOf({ segment, end, ordinal, parcel }: Written): Frontier {
-  return { segment, offset: end, ordinal: ordinal + parcel.rows.length }
 }

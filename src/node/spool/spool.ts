@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Delivery } from '../../pipeline/delivery.ts'
-import type { Spool } from '../../pipeline/spool.ts'
+import { UnreadableRows, type Spool } from '../../pipeline/spool.ts'
 import { Refusal } from '../../refusal.ts'
 import { openDamage, type Damage } from './damage.ts'
 import type { Disk } from './disk.ts'
@@ -21,7 +21,6 @@ export interface SpoolLimits {
   readonly rowsMax: number
   readonly windowBytesMax: number
   readonly ageMsMax: number
-  readonly memoryBytesMax: number
   readonly windowsMax: number
 }
 
@@ -124,8 +123,8 @@ function assemble(deps: AssembleDeps): Parts {
     damage: deps.damage,
     rowsMax: limits.rowsMax,
     bytesMax: limits.windowBytesMax,
-    memoryBytesMax: limits.memoryBytesMax,
     segments: () => [...segments.values()],
+    lost: (number) => segments.delete(number),
   })
   const drain = createDrain({
     delivery,
@@ -148,8 +147,8 @@ function assemble(deps: AssembleDeps): Parts {
         segments.delete(number)
       }
     },
-    async setAside(rows) {
-      await setAside(disk, rows, delivery)
+    async setAside(rows, read) {
+      await setAside(disk, rows, read, delivery)
       undeliverable.count += rows.length
     },
     makeRoom: deps.reserve.release,
@@ -194,8 +193,12 @@ function makeSpool(parts: Parts, deps: SpoolDeps): DiskSpool {
         return
       } catch (error) {
         if (isAborted(stop.now)) break
-        // A bug or a disk that cannot be read. What is sealed is sent as sealed, the rest is read again.
-        delivery.bug(error)
+        // What is sealed is sent as sealed, as far as it can be read; the rest is read again.
+        if (error instanceof UnreadableRows) {
+          delivery.say('warn', 'rows on their way cannot be read', { error: error.message })
+          continue
+        }
+        delivery.bug(error) // Or a disk that cannot be read.
         await sleep(RESTART_MS)
       }
     }

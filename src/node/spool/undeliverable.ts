@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib'
 import { z } from 'zod'
-import type { Delivery, RefusedRow } from '../../pipeline/delivery.ts'
+import type { Delivery, ReadRows, RefusedRow } from '../../pipeline/delivery.ts'
 import type { Occurrence } from '../../occurrence.ts'
 import type { Parcel } from '../../pipeline/spool.ts'
 import type { Disk } from './disk.ts'
@@ -21,10 +21,13 @@ export const RETRY_SUFFIX = '.retry'
 export async function setAside(
   disk: Disk,
   rows: readonly RefusedRow[],
+  read: ReadRows,
   delivery: Pick<Delivery, 'decode' | 'nowMs' | 'say'>,
 ): Promise<void> {
   for (const { row, format, error } of rows) {
-    const occurrence = delivery.decode(format, row.bytes, row.start)
+    const pieces: Uint8Array[] = []
+    for await (const piece of read([row])) pieces.push(piece)
+    const occurrence = delivery.decode(format, Buffer.concat(pieces), 0)
     const at = new Date(delivery.nowMs()).toISOString()
     const kept: Undeliverable = { at, error, occurrence }
     const name = `undeliverable/${nameOf(row)}`

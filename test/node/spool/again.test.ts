@@ -2,7 +2,7 @@ import { expect, test, vi } from 'vitest'
 import { idKey } from '../../../src/pipeline/delivery.ts'
 import { segmentName } from '../../../src/node/spool/segment.ts'
 import { memoryDisk } from '../../support/memory-disk.ts'
-import { memoryStore } from '../../support/memory-store.ts'
+import { bytesOf, memoryStore } from '../../support/memory-store.ts'
 import { anOccurrence } from '../../support/occurrence.ts'
 import { live, notOnce, parcelOf } from './living.ts'
 
@@ -14,9 +14,10 @@ const isContentRefusal = (error: unknown) =>
 function choosyStore(code: string, store = memoryStore()) {
   const poison = new Set<string>()
   const insert: typeof store.insert = async (block, signal) => {
-    const text = Buffer.concat([...block.body]).toString('latin1')
+    const bytes = await bytesOf(block.body)
+    const text = bytes.toString('latin1')
     if ([...poison].some((message) => text.includes(message))) throw refused(code)
-    await store.insert(block, signal)
+    await store.insert({ ...block, body: [bytes] }, signal)
   }
   return { store, poison, insert }
 }

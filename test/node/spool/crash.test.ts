@@ -13,7 +13,6 @@ const LIMITS: SpoolLimits = {
   rowsMax: 4,
   windowBytesMax: 2_000,
   ageMsMax: 1,
-  memoryBytesMax: 1_500,
   windowsMax: 2,
 }
 

@@ -114,7 +114,6 @@ test('a segment that is damaged while the process runs does not stop delivery or
     store,
     delivers: false,
     graceMs: 5_000,
-    limits: { memoryBytesMax: 10 },
   })
   await life.accept(2)
   const end = (await bytesOf(disk, FIRST)).length
@@ -261,4 +260,56 @@ test('garbage that is marked to be sent again is set aside, and the others are s
     'damaged/a.json.retry',
     'damaged/b.json.retry',
   ])
+})
+
+test('a frame that is damaged between its judgement and its insert costs itself alone', async () => {
+  const disk = memoryDisk()
+  const store = memoryStore()
+  let inserts = 0
+  let damage = () => Promise.resolve()
+  const life = await live(disk, {
+    store,
+    delivers: false,
+    delivery: {
+      insert: async (block, signal) => {
+        inserts += 1
+        if (inserts === 1) await damage()
+        await store.insert(block, signal)
+      },
+    },
+  })
+  const first = await life.accept(2)
+  const start = (await bytesOf(disk, FIRST)).length
+  const spoilt = await life.accept(3)
+  const last = await life.accept(4)
+  damage = () => flip(disk, FIRST, start + 60)
+  await life.end()
+  expect(notOnce(store, [...first, ...last])).toEqual([])
+  expect(spoilt.some((id) => store.counts().has(id))).toBe(false)
+  expect(life.spool.status()).toMatchObject({ damagedRows: 3, rows: 0 })
+  expect(life.bugs).toEqual([])
+})
+
+test('a segment whose file is gone while the process runs is told as missing, and holds up nothing', async () => {
+  const disk = memoryDisk()
+  const store = memoryStore()
+  const life = await live(disk, { store, delivers: false, limits: { segmentBytes: 1 } })
+  const lost = await life.accept(3)
+  const kept = await life.accept(2)
+  await disk.remove(FIRST)
+  await life.end()
+  expect(notOnce(store, kept)).toEqual([])
+  expect(lost.some((id) => store.counts().has(id))).toBe(false)
+  expect(life.spool.status()).toMatchObject({ damagedRows: 3, rows: 0 })
+})
+
+test('events of many months in one window are stored once each', async () => {
+  const store = memoryStore()
+  const life = await live(memoryDisk(), { store, delivers: false })
+  const ids: string[] = []
+  for (let month = 0; month < 30; month += 1) {
+    ids.push(...(await life.accept(2, { timestampMs: Date.UTC(2000, month, 10) })))
+  }
+  await life.end()
+  expect(notOnce(store, ids)).toEqual([])
 })

@@ -13,7 +13,6 @@ const LIMITS: SpoolLimits = {
   rowsMax: 100,
   windowBytesMax: 1_000_000,
   ageMsMax: 1,
-  memoryBytesMax: 1_000_000,
   windowsMax: 2,
 }
 
