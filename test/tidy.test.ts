@@ -24,6 +24,8 @@ const WORDS = [
   'outcome.ts',
   'config.ts',
   'version.ts',
+  'remember.ts',
+  'same-frames.ts',
   'assets.d.ts',
 ]
 /** These know everything, and only each other may know them. */

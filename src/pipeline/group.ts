@@ -3,7 +3,8 @@ import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 import type { Frame, Grouping, Occurrence } from '../occurrence.ts'
 import { normaliseFrame, type NormalFrame } from './frames.ts'
 import { parameterise } from './parameterise.ts'
-import { createMemory, type Memory } from './remember.ts'
+import { createMemory, type Memory } from '../remember.ts'
+import { isShared } from '../same-frames.ts'
 import { callsOf, sampleOf } from './stack.ts'
 import { parseStackText, type Call } from './stackText.ts'
 
@@ -39,12 +40,23 @@ export function group(occurrence: Occurrence): Grouping {
   return parts.length === 0 ? computed : ofClient(parts, computed)
 }
 
+/** Of the process, as {@link KNOWN} is: by the array itself, where the message plays no part. */
+const KNOWN_SHARED = new WeakMap<readonly Frame[], Known>()
+
+function noteShared(frames: readonly Frame[] | undefined, known: Known): void {
+  if (frames !== undefined && known.message === undefined && isShared(frames)) {
+    KNOWN_SHARED.set(frames, known)
+  }
+}
+
 /** Of the process: it holds results of a pure function only, so sharing it changes no answer. */
 const KNOWN = createMemory<Known>(REMEMBERED)
 
 function remembered(occurrence: Occurrence, known: Memory<Known>): Grouping {
   const { code, message } = occurrence
   const frames = occurrence.parsedStack?.frames.length ? occurrence.parsedStack.frames : undefined
+  const same = frames === undefined ? undefined : KNOWN_SHARED.get(frames)
+  if (same?.code === code) return same.grouping
   const key = keyOf(occurrence, frames)
   const found = known.find(key)
   if (
@@ -52,11 +64,13 @@ function remembered(occurrence: Occurrence, known: Memory<Known>): Grouping {
     (found.message === undefined || found.message === message) &&
     haveSameCalls(found.frames, frames)
   ) {
+    noteShared(frames, found)
     return found.grouping
   }
   const { grouping, isByMessage } = compute(occurrence, frames)
   const kept = { code, message: isByMessage ? message : undefined, frames, grouping }
   const frameBytes = (frames?.length ?? 0) * 400
+  noteShared(frames, kept)
   known.keep(key, kept, (key.length + (isByMessage ? message.length : 0)) * 2 + frameBytes + 1024)
   return grouping
 }

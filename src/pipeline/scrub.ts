@@ -1,5 +1,6 @@
 import type { Frame, Json, JsonObject, Occurrence, ParsedStack } from '../occurrence.ts'
-import { createMemory } from './remember.ts'
+import { createMemory } from '../remember.ts'
+import { isShared } from '../same-frames.ts'
 import { callsStart, sampleOf } from './stack.ts'
 import { createSecretNames, type NameKind } from './secretNames.ts'
 import { SCRUBBED } from './secretPairs.ts'
@@ -30,6 +31,7 @@ const CLEAN_TEXTS = { countMax: 4096, bytesMax: 4 * 1024 * 1024 } as const
 export function scrub(options: ScrubOptions = {}): (occurrence: Occurrence) => Occurrence {
   const names = createSecretNames(options.names ?? [])
   const clean = createMemory<true>(CLEAN_TEXTS)
+  const cleanShared = new WeakSet<readonly Frame[]>()
   const cleanFrames = createMemory<readonly Frame[]>(CLEAN_FRAMES)
 
   const ofText = (text: string): string => {
@@ -48,12 +50,13 @@ export function scrub(options: ScrubOptions = {}): (occurrence: Occurrence) => O
     return cleanHead === head && cleanCalls === calls ? text : cleanHead + cleanCalls
   }
   const ofFrames = (frames: readonly Frame[]): readonly Frame[] => {
-    if (frames.length === 0) return frames
+    if (frames.length === 0 || cleanShared.has(frames)) return frames
     const key = sampleOf(frames)
     const known = cleanFrames.find(key)
     if (known !== undefined && haveSameTexts(known, frames)) return frames
     const scrubbed = mapped(frames, (frame) => scrubFrame(frame, names))
     if (scrubbed === frames) cleanFrames.keep(key, frames, frames.length * 600 + 256)
+    if (scrubbed === frames && isShared(frames)) cleanShared.add(frames)
     return scrubbed
   }
   const ofValue = (value: Json): Json => scrubJson(value, names, 0)

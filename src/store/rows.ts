@@ -1,5 +1,6 @@
 import { LEVELS, PLATFORMS, STACK_PARSERS } from '../occurrence.ts'
-import type { Grouping, Json, JsonObject, Occurrence, ParsedStack } from '../occurrence.ts'
+import type { Frame, Grouping, Json, JsonObject, Occurrence, ParsedStack } from '../occurrence.ts'
+import { isShared } from '../same-frames.ts'
 import {
   beginWriting,
   readForJson,
@@ -154,9 +155,19 @@ function writeRow(occurrence: Occurrence): void {
 function stackJson({ parsedStack, stackTrace }: Occurrence): string {
   if (parsedStack === undefined) return ''
   const { frames, parser, raw } = parsedStack
-  return wellFormed(
-    JSON.stringify(raw === stackTrace ? { parser, frames } : { parser, frames, raw }),
-  )
+  const own = `{"parser":"${parser}","frames":${framesJson(frames)}`
+  return raw === stackTrace ? `${own}}` : `${own},"raw":${wellFormed(JSON.stringify(raw))}}`
+}
+
+/** Of the process: the texts of stacks that come again. */
+const FRAMES_JSON = new WeakMap<readonly Frame[], string>()
+
+function framesJson(frames: readonly Frame[]): string {
+  const known = FRAMES_JSON.get(frames)
+  if (known !== undefined) return known
+  const json = wellFormed(JSON.stringify(frames))
+  if (isShared(frames)) FRAMES_JSON.set(frames, json)
+  return json
 }
 
 /** JSON.stringify escapes a lone surrogate, which would bring it back to life at the next parse. */

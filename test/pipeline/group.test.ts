@@ -4,7 +4,7 @@ import type { Frame, Grouping, Occurrence } from '../../src/occurrence.ts'
 import { normaliseFile, normaliseFunction } from '../../src/pipeline/frames.ts'
 import { group } from '../../src/pipeline/group.ts'
 import { parameterise } from '../../src/pipeline/parameterise.ts'
-import { createMemory } from '../../src/pipeline/remember.ts'
+import { createMemory } from '../../src/remember.ts'
 import { anOccurrence } from '../support/occurrence.ts'
 import { GOLDEN } from './groupStacks.ts'
 

@@ -98,7 +98,8 @@ function isContinuation(byte: number | undefined): boolean {
   return byte !== undefined && (byte & 0xc0) === 0x80
 }
 
-function cutTags(tags: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+/** Whether surely nothing of the tags is cut. */
+export function tagsFit(tags: Readonly<Record<string, string>>): boolean {
   let count = 0
   let isLong = false
   for (const name in tags) {
@@ -107,7 +108,11 @@ function cutTags(tags: Readonly<Record<string, string>>): Readonly<Record<string
     isLong ||= name.length * UTF8_BYTES_PER_UNIT > LIMITS.tagNameBytesMax
     isLong ||= value.length * UTF8_BYTES_PER_UNIT > LIMITS.tagValueBytesMax
   }
-  if (count <= LIMITS.tagsMax && !isLong) return tags
+  return count <= LIMITS.tagsMax && !isLong
+}
+
+function cutTags(tags: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  if (tagsFit(tags)) return tags
   const before = Object.entries(tags)
   const after = before
     .slice(0, LIMITS.tagsMax)
@@ -116,7 +121,7 @@ function cutTags(tags: Readonly<Record<string, string>>): Readonly<Record<string
         [cutEnd(name, LIMITS.tagNameBytesMax), cutEnd(value, LIMITS.tagValueBytesMax)] as const,
     )
   const isSame =
-    count <= LIMITS.tagsMax &&
+    after.length === before.length &&
     after.every(([name, value], at) => name === before[at]?.[0] && value === before[at][1])
   return isSame ? tags : Object.fromEntries(after)
 }
@@ -130,15 +135,17 @@ function cutFingerprint(parts: readonly string[]): readonly string[] {
   return isSame ? parts : after
 }
 
+/** Whether surely nothing of the breadcrumbs is cut. */
+export function breadcrumbsFit(all: readonly Json[]): boolean {
+  const { breadcrumbsMax, breadcrumbsBytesMax, metadataDepthMax } = LIMITS
+  if (all.length === 0) return true
+  if (all.length > breadcrumbsMax) return false
+  return weigh(all, metadataDepthMax + 1, breadcrumbsBytesMax) <= breadcrumbsBytesMax
+}
+
 function cutBreadcrumbs(all: readonly Json[]): readonly Json[] {
   const { breadcrumbsMax, breadcrumbsBytesMax, metadataDepthMax } = LIMITS
-  if (all.length === 0) return all
-  if (
-    all.length <= breadcrumbsMax &&
-    weigh(all, metadataDepthMax + 1, breadcrumbsBytesMax) <= breadcrumbsBytesMax
-  ) {
-    return all
-  }
+  if (breadcrumbsFit(all)) return all
   refuseBottomless('breadcrumbs', all)
   const kept: Json[] = []
   let room = breadcrumbsBytesMax - 2
@@ -159,9 +166,15 @@ function cutBreadcrumbs(all: readonly Json[]): readonly Json[] {
   return kept.length === all.length && kept.every((value, at) => value === all[at]) ? all : kept
 }
 
+/** Whether surely nothing of an object is cut. */
+export function objectFits(value: JsonObject): boolean {
+  const { metadataBytesMax, metadataDepthMax } = LIMITS
+  return weigh(value, metadataDepthMax, metadataBytesMax) <= metadataBytesMax
+}
+
 function cutObject(field: string, value: JsonObject): JsonObject {
   const { metadataBytesMax, metadataDepthMax } = LIMITS
-  if (weigh(value, metadataDepthMax, metadataBytesMax) <= metadataBytesMax) return value
+  if (objectFits(value)) return value
   refuseBottomless(field, value)
   const shallow = limitDepth(value, metadataDepthMax)
   if (!isObject(shallow) || jsonBytes(shallow) <= metadataBytesMax) {

@@ -3,6 +3,7 @@ import { Refusal } from '../../refusal.ts'
 import type { Decoded, Post, Protocol, RefusedItem, Reply } from '../protocol.ts'
 import { NativeEvent, sentenceOf } from './event.ts'
 import { toOccurrence } from './normalise.ts'
+import { plainOccurrence } from './plain.ts'
 
 /** Our own JSON: `{"events": [Event, …]}`, the seed's contract and more fields. */
 export const native: Protocol = {
@@ -49,7 +50,7 @@ function decode({ body, appId, eventsMax, receivedAtMs }: Post): Decoded {
   const occurrences: Occurrence[] = []
   const refused: RefusedItem[] = []
   for (const [index, event] of events.entries()) {
-    const read = readEvent(event, receivedAtMs)
+    const read = plainOccurrence(event, receivedAtMs) ?? readEvent(event, receivedAtMs)
     if (read instanceof Refusal) refused.push({ index, id: idOf(event), refusal: read })
     else occurrences.push(read)
   }
@@ -98,6 +99,7 @@ const ESCAPES =
  * come only as escapes, and texts without such escapes (nearly all) are searched once and left alone.
  */
 function withoutLoneSurrogates(text: string): string {
+  if (!text.includes('\\u')) return text
   if (!text.includes('\\ud') && !text.includes('\\uD')) return text
   return text.replace(ESCAPES, (escape) => (escape.length === 6 ? '\\ufffd' : escape))
 }
