@@ -15,8 +15,8 @@ export interface Load {
   readonly port: number
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
-  /** Sent in turn, each once. */
-  readonly bodies: readonly Buffer[]
+  /** Sent in turn, each once; or what a connection sends next, which it may use again after its answer. */
+  readonly bodies: readonly Buffer[] | ((connection: number) => Buffer)
   readonly connections: number
   /** Requests per second over all connections; as fast as answers come where absent. */
   readonly perSecond?: number
@@ -37,13 +37,16 @@ export async function post(load: Load): Promise<LoadResult> {
   const latenciesMs: number[] = []
   const startedMs = performance.now()
 
-  async function worker(): Promise<void> {
+  const { bodies } = load
+  const bodyOf = typeof bodies === 'function' ? bodies : (_: number, index: number) => bodies[index]
+
+  async function worker(connection: number): Promise<void> {
     const client = await openClient(load.port)
     for (;;) {
       const index = next++
-      const body = load.bodies[index]
-      if (body === undefined) break
       if (performance.now() - startedMs > (load.secondsMax ?? Infinity) * 1_000) break
+      const body = bodyOf(connection, index)
+      if (body === undefined) break
       let sentMs = performance.now()
       if (load.perSecond !== undefined) {
         // From when it should have been sent, so that a stalled server is not flattered.
@@ -61,7 +64,7 @@ export async function post(load: Load): Promise<LoadResult> {
     client.close()
   }
 
-  await Promise.all(Array.from({ length: load.connections }, worker))
+  await Promise.all(Array.from({ length: load.connections }, (_, i) => worker(i)))
   const seconds = (performance.now() - startedMs) / 1000
   latenciesMs.sort((a, b) => a - b)
   return { requests: latenciesMs.length, seconds, statuses, latenciesMs }
