@@ -273,6 +273,13 @@ containers:
       - name: RETENTION_DAYS
         value: {{ int64 . | quote }}
       {{- end }}
+      {{- $aging := list }}
+      {{- range .Values.apps }}{{ if .retentionDays }}{{ $aging = append $aging (pick . "id" "name" "retentionDays") }}{{ end }}{{ end }}
+      {{- with $aging }}
+      # How long events of apps are kept is a matter of the tables; their keys are not.
+      - name: APPS
+        value: {{ toJson . | quote }}
+      {{- end }}
       {{- with .Values.extraEnv }}
       {{- tpl (toYaml .) $.root | nindent 6 }}
       {{- end }}
