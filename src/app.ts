@@ -9,13 +9,15 @@ import { createAsk, type Ask } from './http/ask.ts'
 import { readBody } from './http/body.ts'
 import { createByteBudget } from './http/budget.ts'
 import { healthRoutes } from './http/health.ts'
-import { intakeRoutes } from './http/intake.ts'
+import { intakeRoutes, type IntakeDeps } from './http/intake.ts'
 import { openapiDocument, openapiRoutes } from './http/openapi.ts'
 import { answerProblems } from './http/problem.ts'
 import { sourceMapRoutes } from './http/sourcemaps.ts'
 import { createKeyFiles } from './keys/files.ts'
 import { apiKeyOf, createKeys, type Keys } from './keys/keys.ts'
 import { createDigest } from './keys/records.ts'
+import { createLimits, type Limits } from './limits/limits.ts'
+import { createQuota } from './limits/quota.ts'
 import type { Registrations } from './keys/registrations.ts'
 import { createKeySync, type KeySync } from './keys/sync.ts'
 import type { Grouping, Occurrence } from './occurrence.ts'
@@ -35,6 +37,7 @@ import type { Store } from './store/store.ts'
 import { isContentRefusal } from './store/refused.ts'
 import { giveBack } from './store/rowbinary.ts'
 import { blockTarget, decodeRow, encodeRows, identify } from './store/rows.ts'
+import { createUsageTable } from './store/usage.ts'
 import { VERSION } from './version.ts'
 
 /** The whole service, minus its runtime. */
@@ -47,6 +50,12 @@ export interface App {
   readonly spool: Spool
   /** Reads apps and keys from where they are declared: `open` first, then `run` beside everything else. */
   readonly keySync: KeySync
+  /** The counts of quotas, which processes tell each other from time to time. */
+  readonly usage: {
+    readonly exchange: (signal: AbortSignal) => Promise<void>
+    readonly hasNewcomer: () => boolean
+    readonly exchangedAtMs: () => number | undefined
+  }
 }
 
 const DAY_MS = 86_400_000
@@ -85,11 +94,18 @@ export async function createApp(
     stage: telemetry.stage,
     nowMs,
   })
+  const quota = createQuota(nowMs)
+  const usageTable = createUsageTable({
+    clickhouse: host.clickhouse,
+    database: config.clickhouse.database,
+    source: crypto.randomUUID(),
+  })
   let stopping = false
   const app = routes(config, host, {
     keys,
     spool,
     accept: pipeline.accept,
+    enter: createLimits({ defaults: config.limits, quota, nowMs }).enter,
     stopping: () => stopping,
   })
   answerProblems(app, telemetry.bug)
@@ -106,6 +122,7 @@ export async function createApp(
     },
     spool,
     keySync,
+    usage: { ...quota, exchange: (signal) => quota.exchange(usageTable, signal) },
   }
 }
 
@@ -199,10 +216,11 @@ interface Parts {
   readonly accept: (
     occurrences: Parameters<ReturnType<typeof createPipeline>['accept']>[0],
   ) => Promise<void>
+  readonly enter: Limits['enter']
   readonly stopping: () => boolean
 }
 
-function routes(config: Config, host: Host, { keys, spool, accept, stopping }: Parts): Hono {
+function routes(config: Config, host: Host, { keys, spool, accept, enter, stopping }: Parts): Hono {
   const { telemetry, nowMs, inflate } = host
   const store = openStore(config, host, keys)
   const budget = createByteBudget(config.intake.bytesInFlightMax)
@@ -225,15 +243,12 @@ function routes(config: Config, host: Host, { keys, spool, accept, stopping }: P
     intakeRoutes({
       protocols,
       admit: (credential, request) => keys.admitIngest(credential, request.headers.get('origin')),
+      enter,
       credential: apiKeyOf,
       readBody: reader(config.intake.bodyBytesMax),
       accept,
       outcome: telemetry.outcome,
-      discarded: (protocol, parts) => {
-        for (const { by, category, reason, count } of parts) {
-          telemetry.discarded(protocol, by, category, reason, count)
-        }
-      },
+      discarded: discardedTo(telemetry),
       nowMs,
       eventsMax: config.intake.eventsMax,
     }),
@@ -265,6 +280,14 @@ function routes(config: Config, host: Host, { keys, spool, accept, stopping }: P
     }),
   )
   return app
+}
+
+function discardedTo(telemetry: Host['telemetry']): NonNullable<IntakeDeps['discarded']> {
+  return (protocol, parts) => {
+    for (const { by, category, reason, count } of parts) {
+      telemetry.discarded(protocol, by, category, reason, count)
+    }
+  }
 }
 
 /** The configured address, else the one by which the client of each request came. */

@@ -4,6 +4,7 @@ import { AppSetting } from './app-setting.ts'
 const count = z.coerce.number().int().positive()
 const bytes = count
 const milliseconds = z.coerce.number().int().nonnegative()
+const perSecond = z.coerce.number().positive().max(1_000_000)
 const port = z.coerce.number().int().min(0).max(65_535)
 
 /** The key that exists in development mode only. */
@@ -156,6 +157,18 @@ export const Environment = z.object({
     .min(1)
     .default(60_000)
     .describe('Longest a request may take to arrive completely.'),
+  LIMIT_REQUESTS_PER_SECOND: perSecond
+    .optional()
+    .describe('Most requests of one key on one pod; an app may have its own. None where absent.'),
+  LIMIT_EVENTS_PER_SECOND: perSecond
+    .optional()
+    .describe('Most events of one key on one pod; an app may have its own. None where absent.'),
+  LIMIT_BURST_SECONDS: perSecond
+    .default(1)
+    .describe('Seconds of requests and events that may come at once after a quiet time.'),
+  LIMIT_EVENTS_PER_DAY: count
+    .optional()
+    .describe('Most events of one app a day (UTC), over all pods; an app may have its own.'),
   SPOOL_BYTES_MAX: bytes
     .min(1024 * 1024)
     .default(4 * 1024 ** 3)
@@ -250,6 +263,12 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>) {
       eventsMax: e.INTAKE_EVENTS_MAX,
       bytesInFlightMax: e.INTAKE_BYTES_IN_FLIGHT_MAX,
       sourceMapBytesMax: e.SOURCEMAP_BODY_BYTES_MAX,
+    },
+    limits: {
+      requestsPerSecond: e.LIMIT_REQUESTS_PER_SECOND,
+      eventsPerSecond: e.LIMIT_EVENTS_PER_SECOND,
+      burst: e.LIMIT_BURST_SECONDS,
+      eventsPerDay: e.LIMIT_EVENTS_PER_DAY,
     },
     spool: { bytesMax: e.SPOOL_BYTES_MAX, segmentBytes: e.SPOOL_SEGMENT_BYTES },
     delivery: {

@@ -11,6 +11,7 @@ const RINGS: Readonly<Record<string, Ring>> = {
   pipeline: { values: ['words'], types: [] },
   store: { values: ['words'], types: [] },
   keys: { values: ['words'], types: [] },
+  limits: { values: ['words'], types: [] },
   telemetry: { values: ['words'], types: [] },
   // What the core asks of its runtime: a page of types over those of others.
   host: { values: [], types: ['keys', 'pipeline', 'store', 'telemetry'] },

@@ -244,6 +244,7 @@ const TITLES = {
   too_large: [413, 'That is too much'],
   unsupported_encoding: [415, 'That cannot be read'],
   rate_limited: [429, 'Too many requests'],
+  quota: [429, 'Too many requests'],
   overloaded: [503, 'The store is away'],
 } as const satisfies Record<RefusalCode, readonly [number, string]>
 

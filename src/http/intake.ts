@@ -1,4 +1,5 @@
 import { Hono, type Context } from 'hono'
+import type { AppSetting } from '../app-setting.ts'
 import type { Occurrence } from '../occurrence.ts'
 import type { Outcome } from '../outcome.ts'
 import type { Decoded, Protocol, Reply } from '../protocols/protocol.ts'
@@ -8,10 +9,16 @@ import type { Body } from './body.ts'
 import { problem, refusalHeaders, STATUS } from './problem.ts'
 
 /** The app whose key a request carries. */
-interface IntakeApp {
+interface IntakeApp extends Pick<AppSetting, 'limits' | 'scrub'> {
   readonly id: string
   readonly name: string
   readonly projectId?: number
+}
+
+/** See limits/limits.ts. */
+interface Gate {
+  readonly take: (events: number) => void
+  readonly giveBack: () => void
 }
 
 /** Who is asking; a key of all apps has no app of its own. */
@@ -30,6 +37,11 @@ export interface IntakeDeps {
     credential: string | undefined,
     request: Request,
   ) => IntakeCaller | Promise<IntakeCaller>
+  /**
+   * What a request with this key has still to pass; undefined where nothing limits it. Asked before
+   * the body is read. @throws Refusal `rate_limited` or `quota`.
+   */
+  readonly enter?: (app: IntakeApp, credential: string) => Gate | undefined
   /** The API key of `GET /api/v1/ingest/test`, which belongs to no protocol. */
   readonly credential: (request: Request) => string | undefined
   /** As `readBody` of http/body.ts; `env` is Hono's `c.env`. @throws Refusal */
@@ -63,6 +75,7 @@ async function take(deps: IntakeDeps, protocol: Protocol, c: Context): Promise<R
   const request = c.req.raw
   const ends = createEnds(deps, protocol.name, c.env)
   let body: Body | undefined
+  let gate: Gate | undefined
   try {
     let credential = protocol.credential(request)
     if (credential === undefined && protocol.credentialInBody !== undefined) {
@@ -70,9 +83,11 @@ async function take(deps: IntakeDeps, protocol: Protocol, c: Context): Promise<R
       credential = protocol.credentialInBody(body.bytes)
     }
     const app = requireApp(await deps.admit(credential, request))
+    ends.of(app.id)
+    gate = deps.enter?.(app, credential ?? '')
     body ??= await deps.readBody(request, c.env)
-    ends.know(app.id, body.bytes.byteLength)
-    const { accepting, reply, headers } = decide(deps, protocol, { request, body, app, ends })
+    ends.know(body.bytes.byteLength)
+    const { accepting, reply, headers } = decide(deps, protocol, { request, body, app, gate, ends })
     await accepting
     if (accepting !== undefined) ends.accepted()
     return respond(c, reply, headers)
@@ -82,6 +97,7 @@ async function take(deps: IntakeDeps, protocol: Protocol, c: Context): Promise<R
       for (const [name, value] of Object.entries(CORS)) c.header(name, value)
       throw error
     }
+    gate?.giveBack()
     ends.failed(error)
     const reply = protocol.refused(error, STATUS[error.code], undefined, request)
     return respond(c, reply, refusalHeaders(error))
@@ -101,8 +117,15 @@ function decide(
     request,
     body,
     app,
+    gate,
     ends,
-  }: { request: Request; body: Body; app: IntakeApp; ends: ReturnType<typeof createEnds> },
+  }: {
+    request: Request
+    body: Body
+    app: IntakeApp
+    gate: Gate | undefined
+    ends: ReturnType<typeof createEnds>
+  },
 ): {
   /** Absent where the whole request is refused. */
   readonly accepting?: Promise<void>
@@ -126,6 +149,7 @@ function decide(
     return { reply, headers: refusalHeaders(refusal) }
   }
   const { occurrences } = decoded
+  gate?.take(occurrences.length)
   const accepting = occurrences.length > 0 ? deps.accept(occurrences) : Promise.resolve()
   return { accepting, reply: protocol.accepted(decoded, request), headers: {} }
 }
@@ -174,10 +198,11 @@ function createEnds(deps: IntakeDeps, protocol: string, env: unknown) {
     for (const reason of read?.refused ?? []) deps.outcome(protocol, { kind: 'refused', reason }, 1)
   }
   return {
-    know: (appId: string, bytes: number): void => {
-      if (facts === undefined) return
-      facts.appId = appId
-      facts.bytes = bytes
+    of: (appId: string): void => {
+      if (facts !== undefined) facts.appId = appId
+    },
+    know: (bytes: number): void => {
+      if (facts !== undefined) facts.bytes = bytes
     },
     decoded: (decoded: Decoded): void => {
       const { occurrences, refused } = decoded
@@ -206,7 +231,7 @@ function createEnds(deps: IntakeDeps, protocol: string, env: unknown) {
 const CORS = {
   'Access-Control-Allow-Origin': '*',
   'Access-Control-Expose-Headers':
-    'X-Request-Id, X-Error-Code, Retry-After, X-Sentry-Error, X-Sentry-Rate-Limits',
+    'X-Request-Id, X-Error-Code, Retry-After, RateLimit, RateLimit-Policy, X-Sentry-Error, X-Sentry-Rate-Limits',
 } as const
 
 const ALLOWED_HEADERS = ['Content-Type', 'Content-Encoding', 'Authorization', 'X-API-Key']

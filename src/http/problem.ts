@@ -1,6 +1,6 @@
 import type { Context, Hono } from 'hono'
 import { HTTPException } from 'hono/http-exception'
-import { Refusal, type RefusalCode } from '../refusal.ts'
+import { Refusal, type ReachedLimit, type RefusalCode } from '../refusal.ts'
 import { factsOf } from './access.ts'
 
 /**
@@ -17,6 +17,7 @@ export const STATUS = {
   too_large: 413,
   unsupported_encoding: 415,
   rate_limited: 429,
+  quota: 429,
   overloaded: 503,
 } as const satisfies Record<RefusalCode, number>
 
@@ -24,16 +25,36 @@ export const STATUS = {
 const RETRY_AFTER_SECONDS = 5
 
 /** The headers that go with a refusal whatever the shape of its body. */
-export function refusalHeaders({ code, retryAfterSeconds }: Refusal): Record<string, string> {
+export function refusalHeaders(refusal: Refusal): Record<string, string> {
+  const { code, retryAfterSeconds, limit } = refusal
   const headers: Record<string, string> = { 'X-Error-Code': code }
   if (retryAfterSeconds !== undefined || STATUS[code] === 429 || STATUS[code] === 503) {
     headers['Retry-After'] = String(
       Math.max(1, Math.ceil(retryAfterSeconds ?? RETRY_AFTER_SECONDS)),
     )
   }
+  if (limit !== undefined) Object.assign(headers, limitHeaders(limit, headers['Retry-After']))
   // RFC 9110 §15.5.16: a 415 for its coding says which would do.
   if (code === 'unsupported_encoding') headers['Accept-Encoding'] = 'gzip, deflate, br, zstd'
   return headers
+}
+
+/**
+ * The current fields and the three that older clients read. Nothing is left where they are sent.
+ * @see https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/ (10 and 06)
+ */
+function limitHeaders(
+  { policy, quota, windowSeconds }: ReachedLimit,
+  resetSeconds = String(RETRY_AFTER_SECONDS),
+): Record<string, string> {
+  const limit = String(Math.ceil(quota))
+  return {
+    'RateLimit-Policy': `"${policy}";q=${limit};w=${String(windowSeconds)}`,
+    RateLimit: `"${policy}";r=0;t=${resetSeconds}`,
+    'RateLimit-Limit': limit,
+    'RateLimit-Remaining': '0',
+    'RateLimit-Reset': resetSeconds,
+  }
 }
 
 /** A refusal in the shape of the native and dashboard APIs. */

@@ -13,6 +13,7 @@ import { openLogger } from './logger.ts'
 import { withSecretFiles } from './secrets.ts'
 import { serve, type Fetch, type Listening } from './serve.ts'
 import { openTelemetry, type NodeTelemetry } from './telemetry.ts'
+import { exchangeUsage } from './usage.ts'
 
 const MIGRATE_AGAIN_MS = 2_000
 
@@ -73,6 +74,12 @@ export async function startServer(
   undo.defer(async () => {
     stopping.abort()
     await Promise.all([draining, watching])
+  })
+  const sharing = exchangeUsage(app, telemetry, stopping.signal)
+  sharing.catch(telemetry.bug)
+  undo.defer(async () => {
+    stopping.abort()
+    await sharing
   })
   if (http.metricsPort !== undefined) {
     const metrics = await serve(metricsOnly(host.metrics), {

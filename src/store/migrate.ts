@@ -5,6 +5,7 @@ import sourceMaps from './migrations/0002_source_maps.sql'
 import keys from './migrations/0003_keys.sql'
 import rollups from './migrations/0005_rollups.sql'
 import search from './migrations/0006_search.sql'
+import appUsage from './migrations/0009_app_usage.sql'
 
 /** A step of the schema: statements that may be repeated, in order. */
 interface Migration {
@@ -22,6 +23,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 3, name: 'keys', sql: keys },
   { version: 5, name: 'rollups', sql: rollups },
   { version: 6, name: 'search', sql: search },
+  { version: 9, name: 'app_usage', sql: appUsage },
 ]
 
 /** The schema version that this code needs. */

@@ -105,6 +105,79 @@ describe('a batch', () => {
   })
 })
 
+describe('a limit', () => {
+  const over = (policy: 'requests' | 'quota') =>
+    new Refusal(policy === 'quota' ? 'quota' : 'rate_limited', 'Too many.', {
+      retryAfterSeconds: 7,
+      limit: { policy, quota: 12.5, windowSeconds: 1 },
+    })
+
+  test('that is reached is said before the body is read, in all headers, and counted once', async () => {
+    const { send, ends, lines } = anIntake({
+      readBody: () => Promise.reject(new Error('was read')),
+      enter: () => {
+        throw over('requests')
+      },
+    })
+    const response = await send([anEvent(), anEvent()])
+    expect(response.status).toBe(429)
+    expect(await response.json()).toEqual({ success: false, error: 'Too many.' })
+    expect(Object.fromEntries(response.headers)).toMatchObject({
+      'retry-after': '7',
+      'x-error-code': 'rate_limited',
+      'ratelimit-policy': '"requests";q=13;w=1',
+      ratelimit: '"requests";r=0;t=7',
+      'ratelimit-limit': '13',
+      'ratelimit-remaining': '0',
+      'ratelimit-reset': '7',
+    })
+    expect(response.headers.get('access-control-expose-headers')).toMatch(/Retry-After.*RateLimit/)
+    expect(ends).toEqual([
+      { protocol: 'native', outcome: { kind: 'refused', reason: 'rate_limited' }, count: 1 },
+    ])
+    expect(lines).toMatchObject([{ appId: 'test-app', status: 429, code: 'rate_limited' }])
+  })
+
+  test('of events refuses the whole request, and each event of it is counted once', async () => {
+    const taken: number[] = []
+    const { send, stored, ends, budget } = anIntake({
+      enter: (app, key) => ({
+        take: (events) => {
+          taken.push(events)
+          expect([app.id, key]).toEqual(['test-app', KEY])
+          throw over('quota')
+        },
+        giveBack: () => taken.push(0),
+      }),
+    })
+    const response = await send([anEvent(), anEvent(), anEvent({ level: 'loud' })])
+    expect(response.status).toBe(429)
+    expect(response.headers.get('x-error-code')).toBe('quota')
+    expect(taken).toEqual([2, 0])
+    expect(stored).toEqual([])
+    expect(ends.map(({ outcome, count }) => [outcome, count])).toEqual([
+      [{ kind: 'refused', reason: 'quota' }, 2],
+      [{ kind: 'refused', reason: 'malformed' }, 1],
+    ])
+    expect(budget.used()).toBe(0)
+  })
+
+  test('gets back what could not be kept, and only that', async () => {
+    const calls: (number | string)[] = []
+    const enter = () => ({
+      take: (events: number) => calls.push(events),
+      giveBack: () => calls.push('back'),
+    })
+    const full = anIntake({
+      enter,
+      accept: () => Promise.reject(new Refusal('overloaded', 'Full.')),
+    })
+    expect((await full.send([anEvent()])).status).toBe(503)
+    expect((await anIntake({ enter }).send([anEvent()])).status).toBe(200)
+    expect(calls).toEqual([1, 'back', 1])
+  })
+})
+
 describe('a key', () => {
   test.each([
     ['missing', { 'X-API-Key': '' }, 401, 'unauthenticated'],

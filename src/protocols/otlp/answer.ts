@@ -67,6 +67,7 @@ const CODES = {
   not_found: 5,
   forbidden: 7,
   rate_limited: 8,
+  quota: 8,
   method_not_allowed: 12,
   overloaded: 14,
   unauthenticated: 16,
