@@ -1,4 +1,5 @@
 import { Hono } from 'hono'
+import type { AppSetting } from './app-setting.ts'
 import { DEVELOPMENT_KEY, type Config } from './config.ts'
 import { dashboardApi } from './dashboard/api.ts'
 import { dashboardSchemas } from './dashboard/answers.ts'
@@ -17,14 +18,16 @@ import { createKeyFiles } from './keys/files.ts'
 import { apiKeyOf, createKeys, type Keys } from './keys/keys.ts'
 import { createDigest } from './keys/records.ts'
 import { createLimits, type Limits } from './limits/limits.ts'
-import { createQuota } from './limits/quota.ts'
+import { createQuota, type Quota } from './limits/quota.ts'
 import type { Registrations } from './keys/registrations.ts'
 import { createKeySync, type KeySync } from './keys/sync.ts'
 import type { Grouping, Occurrence } from './occurrence.ts'
 import { createDelivery } from './pipeline/delivery.ts'
 import { group } from './pipeline/group.ts'
 import { createPipeline } from './pipeline/pipeline.ts'
+import { createRules } from './pipeline/rules.ts'
 import { scrub } from './pipeline/scrub.ts'
+import { createSpikeGuard } from './pipeline/spike.ts'
 import type { Spool } from './pipeline/spool.ts'
 import { symbolicate } from './pipeline/symbolicate.ts'
 import { protocols } from './protocols/index.ts'
@@ -90,21 +93,18 @@ export async function createApp(
     giveBack,
     append: spool.append,
     retentionMs: retentionOf(config, keys),
+    spikes: createSpikeGuard(),
     outcome: telemetry.outcome,
     stage: telemetry.stage,
     nowMs,
   })
+  const rulesOf = createRules()
   const quota = createQuota(nowMs)
-  const usageTable = createUsageTable({
-    clickhouse: host.clickhouse,
-    database: config.clickhouse.database,
-    source: crypto.randomUUID(),
-  })
   let stopping = false
   const app = routes(config, host, {
     keys,
     spool,
-    accept: pipeline.accept,
+    accept: (occurrences, app) => pipeline.accept(occurrences, rulesOf(app)),
     enter: createLimits({ defaults: config.limits, quota, nowMs }).enter,
     stopping: () => stopping,
   })
@@ -122,7 +122,7 @@ export async function createApp(
     },
     spool,
     keySync,
-    usage: { ...quota, exchange: (signal) => quota.exchange(usageTable, signal) },
+    usage: sharedBy(quota, config, host),
   }
 }
 
@@ -159,6 +159,13 @@ function openStore(config: Config, host: Host, keys: Keys): Store {
 /** How long an app's events are kept and shown. */
 function retentionOf(config: Config, keys: Keys): (appId: string) => number {
   return (appId) => (keys.app(appId)?.retentionDays ?? config.retentionDays) * DAY_MS
+}
+
+/** The counts of this process, by a name of its own. */
+function sharedBy(quota: Quota, config: Config, { clickhouse }: Host): App['usage'] {
+  const { database } = config.clickhouse
+  const table = createUsageTable({ clickhouse, database, source: crypto.randomUUID() })
+  return { ...quota, exchange: (signal) => quota.exchange(table, signal) }
 }
 
 /** A stage that throws is a bug of ours: the event is kept all the same, in one issue for all such. */
@@ -214,7 +221,8 @@ interface Parts {
   readonly keys: Keys
   readonly spool: Spool
   readonly accept: (
-    occurrences: Parameters<ReturnType<typeof createPipeline>['accept']>[0],
+    occurrences: readonly Occurrence[],
+    app: Pick<AppSetting, 'limits' | 'scrub'>,
   ) => Promise<void>
   readonly enter: Limits['enter']
   readonly stopping: () => boolean

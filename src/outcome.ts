@@ -1,7 +1,7 @@
 import type { RefusalCode } from './refusal.ts'
 
 /** Why we dropped an occurrence we had accepted. */
-export type DropReason = 'duplicate' | 'expired'
+export type DropReason = 'duplicate' | 'expired' | 'spike'
 
 /**
  * How one event ended. Every event gets exactly one, so for any window

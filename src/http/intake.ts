@@ -47,7 +47,7 @@ export interface IntakeDeps {
   /** As `readBody` of http/body.ts; `env` is Hono's `c.env`. @throws Refusal */
   readonly readBody: (request: Request, env: unknown) => Promise<Body>
   /** Resolves once every occurrence is durable. @throws Refusal `overloaded`; then none is. */
-  readonly accept: (occurrences: readonly Occurrence[]) => Promise<void>
+  readonly accept: (occurrences: readonly Occurrence[], app: IntakeApp) => Promise<void>
   readonly outcome: (protocol: string, outcome: Outcome, count: number) => void
   /** Parts of requests that are neither kept nor refused. */
   readonly discarded?: (protocol: string, parts: NonNullable<Decoded['discarded']>) => void
@@ -150,7 +150,7 @@ function decide(
   }
   const { occurrences } = decoded
   gate?.take(occurrences.length)
-  const accepting = occurrences.length > 0 ? deps.accept(occurrences) : Promise.resolve()
+  const accepting = occurrences.length > 0 ? deps.accept(occurrences, app) : Promise.resolve()
   return { accepting, reply: protocol.accepted(decoded, request), headers: {} }
 }
 

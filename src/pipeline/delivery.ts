@@ -37,7 +37,7 @@ export interface RowId {
 }
 
 /** What becomes of one row of a window: it is sent, or why it is not. */
-export type Fate = 'send' | DropReason
+export type Fate = 'send' | Exclude<DropReason, 'spike'>
 
 /** One row of a block, and where its bytes are. */
 export interface BlockRow extends RowId {

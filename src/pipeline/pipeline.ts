@@ -1,5 +1,6 @@
 import type { Grouping, Occurrence } from '../occurrence.ts'
 import type { Outcome } from '../outcome.ts'
+import type { SpikeGuard } from './spike.ts'
 import type { Batch, Parcel, Row } from './spool.ts'
 
 interface PipelineDeps {
@@ -17,6 +18,7 @@ interface PipelineDeps {
   readonly append: (parcel: Parcel) => Promise<void>
   /** How long an app's events are kept. */
   readonly retentionMs: (appId: string) => number
+  readonly spikes: SpikeGuard
   readonly outcome: (protocol: string, outcome: Outcome, count: number) => void
   readonly stage: (name: string, elapsedMs: number, count: number) => void
   readonly nowMs: () => number
@@ -32,22 +34,75 @@ interface PipelineDeps {
  */
 export interface Pipeline {
   /**
-   * Resolves once every occurrence is durable or dropped.
+   * Resolves once every occurrence is durable or dropped. All are of one app.
    * @throws Refusal `overloaded` when they cannot be kept safe now; then none of them is.
    */
-  readonly accept: (occurrences: readonly Occurrence[]) => Promise<void>
+  readonly accept: (occurrences: readonly Occurrence[], rules?: AppRules) => Promise<void>
+}
+
+/** What an app asks for beside what holds for all. */
+export interface AppRules {
+  /** Behind the scrubbing of all. */
+  readonly scrub?: ((occurrence: Occurrence) => Occurrence) | undefined
+  /** Of one issue; what comes beyond it is dropped. */
+  readonly eventsPerMinute?: number | undefined
+}
+
+/** What has become of the occurrences of one request. */
+interface Encoded {
+  /** Undefined where none is kept. */
+  readonly parcel: Parcel | undefined
+  readonly dropped: Readonly<Record<'expired' | 'spike', number>>
+  /** Undoes what was counted, where they cannot be kept after all. */
+  readonly giveBack: () => void
 }
 
 /** The half of the pipeline before the yes: CPU only, but for the one wait for the disk. */
 export function createPipeline(deps: PipelineDeps): Pipeline {
   /** All that is done with events as objects; no await, so that none of them waits for the disk. */
-  function encoded(occurrences: readonly Occurrence[], nowMs: number): Parcel | undefined {
+  function encoded(
+    occurrences: readonly Occurrence[],
+    { scrub, eventsPerMinute }: AppRules,
+    nowMs: number,
+  ): Encoded {
     // A request is of one app.
     const oldestMs = nowMs - deps.retentionMs(occurrences[0]?.appId ?? '')
-    const kept = occurrences.filter(({ timestampMs }) => timestampMs >= oldestMs)
-    if (kept.length === 0) return undefined
-    const clean = kept.map((occurrence) => deps.symbolicate(deps.scrub(occurrence)))
-    return { batch: deps.encode(clean, deps.group), rows: clean.map(rowOf) }
+    const young = occurrences.filter(({ timestampMs }) => timestampMs >= oldestMs)
+    const clean = young.map((occurrence) => {
+      const scrubbed = deps.scrub(occurrence)
+      return deps.symbolicate(scrub === undefined ? scrubbed : scrub(scrubbed))
+    })
+    const { kept, group, giveBack } =
+      eventsPerMinute === undefined ? all(clean) : withoutSpikes(clean, eventsPerMinute, nowMs)
+    const dropped = {
+      expired: occurrences.length - young.length,
+      spike: clean.length - kept.length,
+    }
+    if (kept.length === 0) return { parcel: undefined, dropped, giveBack }
+    return { parcel: { batch: deps.encode(kept, group), rows: kept.map(rowOf) }, dropped, giveBack }
+  }
+
+  const all = (kept: readonly Occurrence[]) => ({ kept, group: deps.group, giveBack: nothing })
+
+  /** Here the issue must be known before the encoding; it is not found twice. */
+  function withoutSpikes(clean: readonly Occurrence[], eventsPerMinute: number, nowMs: number) {
+    const groupings = new Map<Occurrence, Grouping>()
+    for (const occurrence of clean) {
+      const grouping = deps.group(occurrence)
+      const { fingerprint } = grouping
+      if (deps.spikes.keeps(occurrence.appId, fingerprint, eventsPerMinute, nowMs)) {
+        groupings.set(occurrence, grouping)
+      }
+    }
+    return {
+      kept: [...groupings.keys()],
+      group: (occurrence: Occurrence) => groupings.get(occurrence) ?? deps.group(occurrence),
+      giveBack: () => {
+        for (const [{ appId }, { fingerprint }] of groupings) {
+          deps.spikes.giveBack(appId, fingerprint)
+        }
+      },
+    }
   }
 
   async function kept({ batch, rows }: Parcel, startedAtMs: number): Promise<void> {
@@ -60,20 +115,38 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
     deps.stage('spool', deps.nowMs() - startedAtMs, rows.length)
   }
 
+  /** Counted only once the others are safe: else all of them are refused. */
+  async function dropping(
+    protocol: string,
+    { dropped, giveBack }: Encoded,
+    keeping: Promise<void>,
+  ): Promise<void> {
+    try {
+      await keeping
+    } catch (error) {
+      giveBack()
+      throw error
+    }
+    for (const reason of ['expired', 'spike'] as const) {
+      const count = dropped[reason]
+      if (count > 0) deps.outcome(protocol, { kind: 'dropped', reason }, count)
+    }
+  }
+
   return {
-    accept(occurrences) {
+    accept(occurrences, rules = {}) {
       const startedAtMs = deps.nowMs()
-      const parcel = encoded(occurrences, startedAtMs)
-      const expired = occurrences.length - (parcel?.rows.length ?? 0)
-      const protocol = occurrences[0]?.protocol
+      const done = encoded(occurrences, rules, startedAtMs)
+      const { parcel, dropped, giveBack } = done
       const keeping = parcel === undefined ? Promise.resolve() : kept(parcel, startedAtMs)
-      if (expired === 0 || protocol === undefined) return keeping
-      return keeping.then(() =>
-        deps.outcome(protocol, { kind: 'dropped', reason: 'expired' }, expired),
-      )
+      const protocol = occurrences[0]?.protocol
+      const isPlain = dropped.expired + dropped.spike === 0 && giveBack === nothing
+      return isPlain || protocol === undefined ? keeping : dropping(protocol, done, keeping)
     },
   }
 }
+
+const nothing = (): void => undefined
 
 /** Only this is kept until delivery, so that the event itself can go. */
 function rowOf({ appId, id, timestampMs, protocol }: Occurrence): Row {

@@ -3,13 +3,14 @@ import { once } from 'node:events'
 import { rm } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { startServer } from '../../src/node/server.ts'
-import { aSite, anEvent, expectProblem, post, settings, type Site } from './support.ts'
+import { aSite, anEvent, errorsOf, expectProblem, post, settings, type Site } from './support.ts'
 
 const KEYS = {
   requests: 'limits_requests_key',
   events: 'limits_events_key_1',
   quota: 'limits_quota_key_01',
   calm: 'limits_calm_key_001',
+  spiky: 'limits_spiky_key_01',
 }
 /** So slow that nothing comes back while a test runs. */
 const ONE_IN_AN_HOUR = 1 / 3_600
@@ -19,6 +20,11 @@ const APPS = JSON.stringify(
     { id: 'by-events', limits: { eventsPerSecond: ONE_IN_AN_HOUR, burst: 3_600 * 20 } },
     { id: 'by-quota', limits: { eventsPerDay: 50 } },
     { id: 'calm' },
+    {
+      id: 'spiky',
+      limits: { spikeGuard: { eventsPerMinute: 4 } },
+      scrub: { globs: ['salary', 'user.email'], truncateIp: true },
+    },
   ].map((app, at) => ({ name: app.id, ...app, keys: [{ key: Object.values(KEYS)[at] }] })),
 )
 
@@ -162,4 +168,40 @@ test('the day of an app holds over processes, and over the start of a new one', 
   expect(metrics).toMatch(/^error_ingestor_quota_exchange_age_seconds \d/m)
   expect((await send(late, 'calm', KEYS.calm)).status).toBe(200)
   for (const pod of [one, two, late]) await pod.stop()
+})
+
+test('a flood of one issue is answered with yes, kept up to its budget, and the rest counted', async () => {
+  const dropped = { protocol: 'native', outcome: 'dropped', reason: 'spike' }
+  const flood = Array.from({ length: 30 }, () => anEvent({ appId: 'spiky', message: 'flood' }))
+  const calm = anEvent({ appId: 'spiky', code: 'calm', message: 'calm' })
+  const answer = await site.call(
+    '/api/v1/ingest',
+    post({ events: [...flood, calm] }, { 'X-API-Key': KEYS.spiky }),
+  )
+  expect(answer.body).toEqual({ success: true, accepted: 31 })
+  expect(await site.metric('error_ingestor_events_total', dropped)).toBe(26)
+  const { text } = await site.call('/dashboard/api/errors?appId=spiky')
+  expect(text.match(/"message":"flood"/g)).toHaveLength(4)
+  expect(text.match(/"message":"calm"/g)).toHaveLength(1)
+})
+
+test("an app's own rules of scrubbing hold for its events, and for no other's", async () => {
+  const given = {
+    message: 'login of 203.0.113.77 salary=9000',
+    metadata: { user: { email: 'a@b.example', ip: '203.0.113.77' } },
+  }
+  for (const [appId, key] of [['spiky', KEYS.spiky] as const, ['calm', KEYS.calm] as const]) {
+    const event = anEvent({ appId, ...given, code: 'own-rules' })
+    await site.call('/api/v1/ingest', post({ events: [event] }, { 'X-API-Key': key }))
+  }
+  const own = errorsOf(await site.call('/dashboard/api/errors?appId=spiky&code=own-rules'))
+  expect(own).toMatchObject([
+    {
+      message: 'login of 203.0.113.0 salary=[scrubbed]',
+      metadata: { user: { email: '[scrubbed]', ip: '203.0.113.0' } },
+      marks: ['message:scrubbed', 'metadata:scrubbed', 'message:anonymised', 'metadata:anonymised'],
+    },
+  ])
+  const other = errorsOf(await site.call('/dashboard/api/errors?appId=calm&code=own-rules'))
+  expect(other).toMatchObject([{ ...given, marks: [] }])
 })
