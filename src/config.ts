@@ -258,18 +258,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>) {
       pepper: e.KEY_PEPPER ?? (production ? undefined : DEVELOPMENT_PEPPER),
       adminKey: e.ADMIN_KEY,
     },
-    intake: {
-      bodyBytesMax: e.INTAKE_BODY_BYTES_MAX,
-      eventsMax: e.INTAKE_EVENTS_MAX,
-      bytesInFlightMax: e.INTAKE_BYTES_IN_FLIGHT_MAX,
-      sourceMapBytesMax: e.SOURCEMAP_BODY_BYTES_MAX,
-    },
-    limits: {
-      requestsPerSecond: e.LIMIT_REQUESTS_PER_SECOND,
-      eventsPerSecond: e.LIMIT_EVENTS_PER_SECOND,
-      burst: e.LIMIT_BURST_SECONDS,
-      eventsPerDay: e.LIMIT_EVENTS_PER_DAY,
-    },
+    ...boundsOf(e),
     spool: { bytesMax: e.SPOOL_BYTES_MAX, segmentBytes: e.SPOOL_SEGMENT_BYTES },
     delivery: {
       rowsMax: e.DELIVERY_ROWS_MAX,
@@ -302,6 +291,24 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError'
   constructor(problems: readonly string[]) {
     super(`The configuration cannot be used:\n  ${problems.join('\n  ')}`)
+  }
+}
+
+/** What comes in at once, and what a key or an app may send. */
+function boundsOf(e: z.infer<typeof Environment>) {
+  return {
+    intake: {
+      bodyBytesMax: e.INTAKE_BODY_BYTES_MAX,
+      eventsMax: e.INTAKE_EVENTS_MAX,
+      bytesInFlightMax: e.INTAKE_BYTES_IN_FLIGHT_MAX,
+      sourceMapBytesMax: e.SOURCEMAP_BODY_BYTES_MAX,
+    },
+    limits: {
+      requestsPerSecond: e.LIMIT_REQUESTS_PER_SECOND,
+      eventsPerSecond: e.LIMIT_EVENTS_PER_SECOND,
+      burst: e.LIMIT_BURST_SECONDS,
+      eventsPerDay: e.LIMIT_EVENTS_PER_DAY,
+    },
   }
 }
 
