@@ -37,7 +37,7 @@ import { knownIds, recordDoubles, storedIds } from './store/known.ts'
 import { SCHEMA_VERSION } from './store/migrate.ts'
 import { createStore } from './store/queries.ts'
 import type { Store } from './store/store.ts'
-import { isContentRefusal } from './store/refused.ts'
+import { isContentRefusal, isStoreTrouble } from './store/refused.ts'
 import { giveBack } from './store/rowbinary.ts'
 import { blockTarget, decodeRow, encodeRows, identify } from './store/rows.ts'
 import { createUsageTable } from './store/usage.ts'
@@ -205,6 +205,7 @@ function openSpool(config: Config, host: Host): Promise<Spool> {
         { signal },
       ),
     isContentRefusal,
+    isStoreTrouble,
     recent,
     digest,
     outcome: telemetry.outcome,

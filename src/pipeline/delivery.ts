@@ -19,6 +19,8 @@ export interface DeliveryDeps {
   readonly insert: Insert
   /** Whether a failed insert was refused for what the rows hold, and so would be for ever. */
   readonly isContentRefusal: (error: unknown) => boolean
+  /** Whether the store can take nothing now, as when it has too many parts: its block is sent again whole. */
+  readonly isStoreTrouble: (error: unknown) => boolean
   readonly recent: RecentIds
   /** A text that is the same for the same ids in the same order, and for no others. */
   readonly digest: (ids: readonly string[]) => string

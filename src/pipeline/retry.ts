@@ -45,7 +45,8 @@ export async function deliverRows(
         signal.throwIfAborted()
         if (error instanceof UnreadableRows) throw error
         if (deps.isContentRefusal(error)) return error
-        const isSuspicious = tries % TRIES_BEFORE_SUSPICION === 0 && isAnswer(error)
+        const isSuspicious =
+          tries % TRIES_BEFORE_SUSPICION === 0 && isAnswer(error) && !deps.isStoreTrouble(error)
         if (isSuspicious && (rows.length > 1 || (await takesOthers()))) return error
         if (tries === 1 || tries % 10 === 0) {
           deps.say('warn', 'insert failed, trying again', { tries, error: textOf(error) })

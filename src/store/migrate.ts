@@ -162,7 +162,7 @@ function retentionStatements(retention: Retention): string[] {
   const alter = ([table, column]: readonly [string, string]) =>
     // ClickHouse keeps the moment of deletion in 32 bits, which end in 2106.
     `ALTER TABLE {database: Identifier}.${table}
-MODIFY TTL least(addDays(toDateTime64(${column}, 3), ${apps.length === 0 ? days : ofApp}), toDateTime64('2106-01-01 00:00:00', 3, 'UTC'))`
+MODIFY TTL least(toDateTime64(${column}, 3) + toIntervalDay(${apps.length === 0 ? days : ofApp}), toDateTime64('2106-01-01 00:00:00', 3, 'UTC'))`
   // What plan() reads comes last, so that it says that all is done.
   const said = `ALTER TABLE {database: Identifier}.occurrences MODIFY COMMENT ${literal(wordsOf(retention))}`
   return [...Object.entries(AGING).map(alter), said]

@@ -27,12 +27,40 @@ const CONTENT_CODES: ReadonlySet<string> = new Set([
   '691', // UNKNOWN_ELEMENT_OF_ENUM
 ])
 
+/**
+ * ClickHouse's error codes that say that it can take nothing now, whatever the rows are. To send less
+ * at once would not help, and of too many parts it would make more.
+ */
+const TROUBLE_CODES: ReadonlySet<string> = new Set([
+  '60', // UNKNOWN_TABLE
+  '81', // UNKNOWN_DATABASE
+  '164', // READONLY
+  '202', // TOO_MANY_SIMULTANEOUS_QUERIES
+  '242', // TABLE_IS_READ_ONLY
+  '243', // NOT_ENOUGH_SPACE
+  '252', // TOO_MANY_PARTS
+  '285', // TOO_FEW_LIVE_REPLICAS
+  '319', // UNKNOWN_STATUS_OF_INSERT
+  '497', // ACCESS_DENIED
+  '516', // AUTHENTICATION_FAILED
+  '999', // KEEPER_EXCEPTION
+])
+
 /** Whether a failed insert was refused for what its rows hold. */
 export function isContentRefusal(error: unknown): boolean {
+  return hasCodeOf(CONTENT_CODES, error)
+}
+
+/** Whether an insert failed for a trouble of ClickHouse's own, which no other block would be spared. */
+export function isStoreTrouble(error: unknown): boolean {
+  return hasCodeOf(TROUBLE_CODES, error)
+}
+
+function hasCodeOf(codes: ReadonlySet<string>, error: unknown): boolean {
   return (
     error instanceof Error &&
     'code' in error &&
     typeof error.code === 'string' &&
-    CONTENT_CODES.has(error.code)
+    codes.has(error.code)
   )
 }

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest'
+import { z } from 'zod'
 import type { ClickHouse } from '../../src/store/clickhouse.ts'
 import { appliedVersion, migrate, plan, SCHEMA_VERSION } from '../../src/store/migrate.ts'
 import { blockTarget, ROW_FORMATS } from '../../src/store/rows.ts'
@@ -131,6 +132,54 @@ describe('migrate', () => {
     await clickhouse.command('OPTIMIZE TABLE occurrences FINAL')
     await expect.poll(apps).toEqual([{ app_id: 'new' }])
     expect((await plan(clickhouse, options(database, 30))).steps).toEqual([])
+  })
+
+  test('an app with a retention of its own keeps its events as long, and disk is freed', async () => {
+    const made = await emptyDatabase()
+    const { clickhouse, database } = made
+    const evil = `it's \\ 30`
+    const own = { ...options(database), retentionDaysOfApps: { [evil]: 30, long: 400 } }
+    await migrate(clickhouse, options(database, 36_500))
+    for (const [app, days] of [
+      [evil, 40],
+      [evil, 20],
+      ['long', 390],
+      ['other', 390],
+      ['other', 40],
+    ] as const) {
+      await clickhouse.command(
+        `INSERT INTO occurrences (id, app_id, timestamp, stack_trace)
+        SELECT generateUUIDv4(), {app: String}, now64(3) - toIntervalDay({days: UInt32}), randomString(1000)
+        FROM numbers(500)`,
+        { app, days },
+      )
+    }
+    const bytes = async (table: string) => {
+      const rows = await clickhouse.query(
+        `SELECT sum(bytes_on_disk) AS bytes FROM system.parts
+        WHERE active AND database = {database: String} AND table = {table: String}`,
+        { database, table },
+      )
+      return z.array(z.object({ bytes: z.coerce.number() })).parse(rows)[0]?.bytes ?? 0
+    }
+    const before = await bytes('occurrences')
+    await migrate(clickhouse, own)
+    expect((await plan(clickhouse, own)).steps).toEqual([])
+    for (const table of ['occurrences', 'hourly', 'hourly_users']) {
+      await clickhouse.command(`OPTIMIZE TABLE ${table} FINAL`)
+    }
+    const kept = (table: string) =>
+      clickhouse.query(
+        `SELECT app_id, count() > 0 AS is FROM ${table} GROUP BY app_id ORDER BY app_id`,
+        {},
+      )
+    const expected = [evil, 'long', 'other'].map((app_id) => ({ app_id, is: 1 }))
+    await expect.poll(() => kept('occurrences')).toEqual(expected)
+    await expect.poll(() => kept('hourly')).toEqual(expected)
+    const rows = () => clickhouse.query('SELECT toString(count()) AS count FROM occurrences', {})
+    await expect.poll(rows).toEqual([{ count: '1500' }])
+    // Two of five are gone, and with them their bytes.
+    await expect.poll(() => bytes('occurrences')).toBeLessThan(before * 0.7)
   })
 
   test('an unreachable server is an error, not an empty schema', async () => {

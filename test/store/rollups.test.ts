@@ -229,6 +229,53 @@ describe('counts by hours', () => {
   })
 })
 
+describe('a block that is sent again', () => {
+  test('is kept out by a window of tokens of the table and of every table that a view fills', async () => {
+    const rows = await db.clickhouse.query(
+      `SELECT name FROM system.tables
+      WHERE database = {database: String} AND engine_full NOT LIKE '%deduplication_window = 10000%'
+        AND name IN (
+          SELECT extract(create_table_query, ' TO [^.]+\\\\.(\\\\w+)') FROM system.tables
+          WHERE database = {database: String} AND engine = 'MaterializedView'
+            AND create_table_query NOT LIKE '% REFRESH %'
+          UNION ALL SELECT 'occurrences')`,
+      { database: db.database },
+    )
+    expect(rows).toEqual([])
+  })
+
+  test.each(['hourly', 'hourly_users'])(
+    'would fill %s twice without that window',
+    async (table) => {
+      const own = await createDatabase()
+      try {
+        const { bytes, format } = encodeRows([one(base, { userId: 'u' })], () => ({
+          fingerprint: 'v1:x',
+          secondary: '',
+          basis: 'message',
+          components: [],
+        }))
+        const settings = { insert_deduplication_token: 'the same' }
+        const send = () =>
+          own.clickhouse.insert({ ...blockTarget(format), body: [bytes], settings })
+        const stored = async () =>
+          own.clickhouse.query(`SELECT toString(count()) AS count FROM ${table}`, {})
+        await own.clickhouse.command(`SYSTEM STOP MERGES ${table}`)
+        await send()
+        await send()
+        expect(await stored()).toEqual([{ count: '1' }])
+        await own.clickhouse.command(
+          `ALTER TABLE ${table} MODIFY SETTING non_replicated_deduplication_window = 0`,
+        )
+        await send()
+        expect(await stored()).toEqual([{ count: '2' }])
+      } finally {
+        await own.drop()
+      }
+    },
+  )
+})
+
 test('events stored before there were counts by hours are counted after the migration', async () => {
   const old = await createDatabase()
   try {

@@ -78,6 +78,7 @@ export function deliveryTo(
     storedIds: known,
     insert: store.insert,
     isContentRefusal: () => false,
+    isStoreTrouble: () => false,
     recent: recentIds(10_000),
     digest,
     outcome: (_protocol, { kind }, count) => ends.set(kind, (ends.get(kind) ?? 0) + count),

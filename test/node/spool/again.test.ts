@@ -1,5 +1,6 @@
 import { expect, test, vi } from 'vitest'
 import { idKey } from '../../../src/pipeline/delivery.ts'
+import { isStoreTrouble } from '../../../src/store/refused.ts'
 import { segmentName } from '../../../src/node/spool/segment.ts'
 import { memoryDisk } from '../../support/memory-disk.ts'
 import { bytesOf, memoryStore } from '../../support/memory-store.ts'
@@ -72,6 +73,24 @@ test('a row is not given up because the store fails with its own troubles after 
   const ids = good.map(({ id }) => id)
   expect(notOnce(store, ids)).toEqual([])
   expect(life.spool.status().undeliverable).toBe(1)
+})
+
+test('a store with too many parts gets the same block again, whole, until it takes it', async () => {
+  const store = memoryStore()
+  const sizes: number[] = []
+  const insert: typeof store.insert = async (block, signal) => {
+    sizes.push(block.rows)
+    if (sizes.length <= 30) throw refused('252')
+    await store.insert(block, signal)
+  }
+  const delivery = { insert, isContentRefusal, isStoreTrouble, ...noPause }
+  const life = await live(memoryDisk(), { store, delivers: false, delivery })
+  const good = await life.accept(20)
+  await life.end()
+  expect(notOnce(store, good)).toEqual([])
+  // No smaller block was tried: each would be one part more.
+  expect(new Set(sizes)).toEqual(new Set([20]))
+  expect(sizes).toHaveLength(31)
 })
 
 test('an undeliverable row that is marked is sent again, once, also after a restart', async () => {
