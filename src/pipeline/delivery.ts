@@ -12,7 +12,7 @@ export interface DeliveryDeps {
   readonly encode: (occurrences: readonly Occurrence[]) => Batch
   /** Which of these the store has or had in the last day. Keys as {@link idKey} makes them. */
   readonly knownIds: (rows: readonly RowId[], signal: AbortSignal) => Promise<ReadonlySet<string>>
-  /** Which of these stand in the store's table now; slower, and never wrong. */
+  /** Which of these stand in the store's table now; slower, and never wrong. From now on they are known. */
   readonly storedIds: (rows: readonly RowId[], signal: AbortSignal) => Promise<ReadonlySet<string>>
   /** Looks for rows of these that another process stored at the same time. */
   readonly recordDoubles: (rows: readonly RowId[], signal: AbortSignal) => Promise<void>
@@ -84,6 +84,11 @@ export interface Delivery {
    * cannot be made again because frames of it are damaged. All windows before it must be delivered.
    */
   readonly judgeAgain: Delivery['judge']
+  /**
+   * Rows of a sealed window that cannot be read any more: those that an insert had stored before it was
+   * cut short are made known, so that a resend of them is not stored again.
+   */
+  readonly reclaim: (rows: readonly RowId[], signal: AbortSignal) => Promise<void>
   /** The blocks of a judged window; a pure function of it. */
   readonly blocks: (window: readonly ParcelHead[], fates: readonly Fate[]) => readonly Block[]
   /** Tells the memory of recent ids about rows that were sealed by an earlier process. */
@@ -158,6 +163,10 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
         gone.add(key)
         return 'send'
       })
+    },
+
+    async reclaim(rows, signal) {
+      await deps.storedIds(rows, signal)
     },
 
     blocks: (window, fates) => makeBlocks(window, fates, deps.digest),

@@ -1,4 +1,10 @@
-import type { Delivery, Fate, ReadRows, RefusedRow } from '../../pipeline/delivery.ts'
+import {
+  idKey,
+  type Delivery,
+  type Fate,
+  type ReadRows,
+  type RefusedRow,
+} from '../../pipeline/delivery.ts'
 import { pause } from '../../pipeline/retry.ts'
 import type { Frontier, Seal, SealLog } from './seals.ts'
 import type { Source, Window } from './source.ts'
@@ -110,12 +116,20 @@ export function createDrain(deps: DrainDeps): Drain {
     if (window.rows !== seal.rows || seal.fates.length !== seal.rows) {
       // Frames of it are damaged, so its blocks cannot be made again: what is left is asked after anew.
       await Promise.all(underWay)
+      await reclaim(seal, window, stop)
       if (window.rows > 0) await begin(window, stop, { id: seal.id, judge: delivery.judgeAgain })
       else await finish({ window, fates: [], id: seal.id, judgedAtMs: 0 }, [])
       return
     }
     delivery.remember(window.parcels.flatMap(({ rows }) => rows))
     await launch({ window, fates: seal.fates, id: seal.id, judgedAtMs: -Infinity }, stop)
+  }
+
+  /** Rows whose frames are lost may have been stored all the same: then the store has to know them. */
+  async function reclaim(seal: Seal, window: Window, stop: DrainStop): Promise<void> {
+    const left = new Set(window.parcels.flatMap(({ rows }) => rows.map(idKey)))
+    const lost = seal.keys.filter((key) => !left.has(idKey(key)))
+    if (lost.length > 0) await judged(() => delivery.reclaim(lost, stop.now), stop)
   }
 
   async function begin(
@@ -126,7 +140,8 @@ export function createDrain(deps: DrainDeps): Drain {
     const judgedAtMs = performance.now()
     const fates = await judged(() => judge(window.parcels, stop.now), stop)
     const { from, to, rows } = window
-    await seal({ id, from, to, ordinal: to.ordinal - rows, rows, fates }, stop)
+    const keys = window.parcels.flatMap((parcel) => parcel.rows)
+    await seal({ id, from, to, ordinal: to.ordinal - rows, rows, fates, keys }, stop)
     await launch({ window, fates, id, judgedAtMs }, stop)
   }
 
@@ -156,10 +171,7 @@ export function createDrain(deps: DrainDeps): Drain {
   }
 
   /** Decides what becomes of each row; waits for the store as long as it takes. */
-  async function judged(
-    judge: () => Promise<readonly Fate[]>,
-    stop: DrainStop,
-  ): Promise<readonly Fate[]> {
+  async function judged<Answer>(judge: () => Promise<Answer>, stop: DrainStop): Promise<Answer> {
     for (let tries = 1; ; tries += 1) {
       stop.now.throwIfAborted()
       try {

@@ -1,7 +1,8 @@
 import { crc32 } from 'node:zlib'
-import type { Fate } from '../../pipeline/delivery.ts'
+import type { Fate, RowId } from '../../pipeline/delivery.ts'
 import type { Damage } from './damage.ts'
 import type { Disk, DiskFile } from './disk.ts'
+import { decodeKeys, encodeKeys } from './seal-keys.ts'
 import type { Position } from './segment.ts'
 
 /** A stretch of frames whose rows' fates are decided, written down before the first try to send it. */
@@ -13,6 +14,11 @@ export interface Seal {
   readonly ordinal: number
   readonly rows: number
   readonly fates: readonly Fate[]
+  /**
+   * What the rows are, in order, so that those whose frames get lost are still known: an insert that was
+   * cut short may have stored them. Empty where an older version wrote the seal.
+   */
+  readonly keys: readonly RowId[]
 }
 
 /** Up to where everything is delivered. */
@@ -156,6 +162,8 @@ const SEAL = 2
 const DONE = 3
 /** Stands behind what a new log took over from the one before: without it that one still counts. */
 const BEGUN = 4
+/** What some rows of a seal are; it stands before the seal. */
+const KEYS = 5
 
 function record(type: number, body: Buffer): Buffer {
   const bytes = Buffer.allocUnsafe(9 + body.length)
@@ -192,12 +200,14 @@ function readPlace(bytes: Buffer, at: number): Frontier {
   }
 }
 
-function encodeSeal({ id, from, to, ordinal, rows, fates }: Seal): Buffer[] {
+function encodeSeal({ id, from, to, ordinal, rows, fates, keys }: Seal): Buffer[] {
   const head = Buffer.alloc(6 + 16 + 16)
   head.writeUIntLE(id, 0, 6)
   placeBytes({ ...from, ordinal }).copy(head, 6)
   placeBytes({ ...to, ordinal: ordinal + rows }).copy(head, 22)
   return [
+    // First, because a seal counts as soon as it stands there.
+    ...encodeKeys(id, keys).map((body) => record(KEYS, body)),
     record(SEAL, Buffer.concat([head, Buffer.from(fates.map((fate) => FATES.indexOf(fate)))])),
   ]
 }
@@ -207,7 +217,8 @@ function decodeSeal(body: Buffer): Seal {
   const to = readPlace(body, 22)
   const fates = Array.from(body.subarray(38), (fate) => FATES[fate] ?? 'send')
   const { ordinal } = from
-  return { id: body.readUIntLE(0, 6), from, to, ordinal, rows: to.ordinal - ordinal, fates }
+  const rows = to.ordinal - ordinal
+  return { id: body.readUIntLE(0, 6), from, to, ordinal, rows, fates, keys: [] }
 }
 
 interface ReadLog extends SealLogContent {
@@ -239,7 +250,7 @@ function recordAt(bytes: Buffer, at: number): Buffer | undefined {
   const type = bytes.readUInt8(at + 8)
   // Bounded, because in garbage every byte is tried, and each checksum costs what it covers.
   if (length < 1 || length > RECORD_BYTES_MAX || at + 8 + length > bytes.length) return undefined
-  if (type < FRONTIER || type > BEGUN) return undefined
+  if (type < FRONTIER || type > KEYS) return undefined
   const body = bytes.subarray(at + 8, at + 8 + length)
   return crc32(body) === bytes.readUInt32LE(at + 4) ? body : undefined
 }
@@ -248,6 +259,7 @@ function parse(bytes: Buffer): SealLogContent & { begun: boolean } {
   let frontier: Frontier | undefined
   let [begun, damaged, skipped] = [false, false, false]
   const open = new Map<number, Seal>()
+  const keys = new Map<number, RowId[]>()
   for (let at = 0; at < bytes.length;) {
     const body = recordAt(bytes, at)
     if (body === undefined) {
@@ -264,9 +276,13 @@ function parse(bytes: Buffer): SealLogContent & { begun: boolean } {
       begun = true
     } else if (type === FRONTIER) {
       if (content.length > 0) frontier = readPlace(content, 0)
+    } else if (type === KEYS) {
+      const id = content.readUIntLE(0, 6)
+      keys.set(id, [...(keys.get(id) ?? []), ...decodeKeys(content)])
     } else if (type === SEAL) {
       const seal = decodeSeal(content)
-      open.set(seal.id, seal)
+      open.set(seal.id, { ...seal, keys: keys.get(seal.id) ?? [] })
+      keys.delete(seal.id)
     } else {
       open.delete(content.readUIntLE(0, 6))
       frontier = readPlace(content, 6)
