@@ -3,8 +3,9 @@ import type { AppSetting } from './app-setting.ts'
 import { DEVELOPMENT_KEY, type Config } from './config.ts'
 import { dashboardApi } from './dashboard/api.ts'
 import { dashboardSchemas } from './dashboard/answers.ts'
-import { pageRoutes } from './dashboard/pages.tsx'
-import type { Host } from './host.ts'
+import { pageRoutes, type PageDeps } from './dashboard/pages.tsx'
+import type { SignInPagesDeps } from './dashboard/sign-in.tsx'
+import type { Client, Host } from './host.ts'
 import { clientIn, directClient, withAccess, type AccessFetch } from './http/access.ts'
 import { createAsk, type Ask } from './http/ask.ts'
 import { readBody } from './http/body.ts'
@@ -32,6 +33,8 @@ import type { Spool } from './pipeline/spool.ts'
 import { symbolicate } from './pipeline/symbolicate.ts'
 import { protocols } from './protocols/index.ts'
 import { NativeBatch } from './protocols/native/event.ts'
+import { createReaders } from './sessions/reader.ts'
+import { openSignIn, type SignIn } from './sessions/sign-in.ts'
 import { createKeyTables } from './store/keys.ts'
 import { knownIds, recordDoubles, storedIds } from './store/known.ts'
 import { SCHEMA_VERSION } from './store/migrate.ts'
@@ -62,6 +65,8 @@ export interface App {
 }
 
 const DAY_MS = 86_400_000
+/** A password and a path. */
+const FORM_BYTES_MAX = 8_192
 /** Longest a reader of the dashboard waits for an answer. */
 const ASK_MS_MAX = 10_000
 /** Longest a question waits for what was accepted just before it. */
@@ -101,8 +106,12 @@ export async function createApp(
   const rulesOf = createRules()
   const quota = createQuota(nowMs)
   let stopping = false
+  const store = openStore(config, host, keys)
+  const signIn = await signInOf(config, host, store)
   const app = routes(config, host, {
     keys,
+    store,
+    signIn,
     spool,
     accept: (occurrences, app) => pipeline.accept(occurrences, rulesOf(app)),
     enter: createLimits({ defaults: config.limits, quota, nowMs }).enter,
@@ -220,6 +229,8 @@ function openSpool(config: Config, host: Host): Promise<Spool> {
 
 interface Parts {
   readonly keys: Keys
+  readonly store: Store
+  readonly signIn: SignIn
   readonly spool: Spool
   readonly accept: (
     occurrences: readonly Occurrence[],
@@ -229,14 +240,13 @@ interface Parts {
   readonly stopping: () => boolean
 }
 
-function routes(config: Config, host: Host, { keys, spool, accept, enter, stopping }: Parts): Hono {
+function routes(config: Config, host: Host, parts: Parts): Hono {
+  const { keys, spool, accept, enter, store } = parts
   const { telemetry, nowMs, inflate } = host
-  const store = openStore(config, host, keys)
   const budget = createByteBudget(config.intake.bytesInFlightMax)
   const reader = (bytesMax: number) => (request: Request, env: unknown) =>
     readBody(request, { bytesMax, inflate, budget }, env)
   const ask = createSettledAsk(telemetry.say, spool)
-  const admitRead = (request: Request, appId?: string) => keys.admitRead(apiKeyOf(request), appId)
   const { publicUrl } = config.http
   const documented = {
     schemas: { nativeBatch: NativeBatch, dashboard: dashboardSchemas },
@@ -244,8 +254,6 @@ function routes(config: Config, host: Host, { keys, spool, accept, enter, stoppi
     publicUrl,
     protocols,
   }
-  const read = { store, admitRead, apps: keys.apps, ask, originOf: originsOf(publicUrl), nowMs }
-
   const app = new Hono()
   app.route(
     '/',
@@ -262,22 +270,17 @@ function routes(config: Config, host: Host, { keys, spool, accept, enter, stoppi
       eventsMax: config.intake.eventsMax,
     }),
   )
+  app.route('/', healthOf(config, host, parts))
+  app.route('/', openapiRoutes(documented))
   app.route(
     '/',
-    healthRoutes({
-      storePing: store.ping,
-      schemaVersion: store.schemaVersion,
-      schemaNeeded: SCHEMA_VERSION,
-      spoolStatus: () => (host.hasDiskSpool ? spool.status() : undefined),
-      stopping,
-      readyWithoutStore: config.readyWithoutStore,
-      metrics: host.metrics,
+    dashboardRoutes(config, parts, {
+      ask,
       nowMs,
+      readForm: reader(FORM_BYTES_MAX),
+      openapi: () => openapiDocument(documented),
     }),
   )
-  app.route('/', openapiRoutes(documented))
-  app.route('/', dashboardApi(read))
-  app.route('/', pageRoutes({ ...read, openapi: () => openapiDocument(documented) }))
   app.route(
     '/',
     sourceMapRoutes({
@@ -299,10 +302,71 @@ function discardedTo(telemetry: Host['telemetry']): NonNullable<IntakeDeps['disc
   }
 }
 
+/** Sign-in as the settings say it. */
+function signInOf(config: Config, host: Host, store: Store): Promise<SignIn> {
+  return openSignIn({
+    ...config.signIn,
+    publicUrl: config.http.publicUrl,
+    endings: store.sessionEnds,
+    nowMs: host.nowMs,
+    say: host.telemetry.say,
+  })
+}
+
+/** Whether this process should be sent requests. */
+function healthOf(config: Config, host: Host, { spool, stopping, store }: Parts): Hono {
+  return healthRoutes({
+    storePing: store.ping,
+    schemaVersion: store.schemaVersion,
+    schemaNeeded: SCHEMA_VERSION,
+    spoolStatus: () => (host.hasDiskSpool ? spool.status() : undefined),
+    stopping,
+    readyWithoutStore: config.readyWithoutStore,
+    metrics: host.metrics,
+    nowMs: host.nowMs,
+  })
+}
+
+/** The JSON API of the dashboard, the pages, and signing in to them. */
+function dashboardRoutes(
+  config: Config,
+  { keys, store, signIn }: Parts,
+  rest: Pick<PageDeps, 'ask' | 'nowMs' | 'openapi'> & Pick<SignInPagesDeps, 'readForm'>,
+): Hono {
+  const { publicUrl } = config.http
+  const clientOf = clientsOf(publicUrl)
+  const { readForm, ...read } = {
+    ...rest,
+    store,
+    apps: keys.apps,
+    originOf: originsOf(publicUrl),
+    admitRead: createReaders({
+      whoIs: signIn.whoIs,
+      keyOf: apiKeyOf,
+      admitKey: keys.admitRead,
+      apps: keys.apps,
+      clientOf,
+    }),
+  }
+  const app = new Hono()
+  app.route('/', dashboardApi(read))
+  app.route('/', pageRoutes({ ...read, signIn: { ...signIn, readForm, clientOf } }))
+  return app
+}
+
 /** The configured address, else the one by which the client of each request came. */
 function originsOf(publicUrl: string | undefined) {
   return (request: Request, env: unknown) =>
     publicUrl ?? (clientIn(env) ?? directClient(request)).origin
+}
+
+/** The client of a request, at the configured address where there is one: cookies go by its scheme. */
+function clientsOf(publicUrl: string | undefined) {
+  const origin = publicUrl === undefined ? undefined : new URL(publicUrl).origin
+  return (request: Request, env: unknown): Client => {
+    const client = clientIn(env) ?? directClient(request)
+    return origin === undefined ? client : { ...client, origin }
+  }
 }
 
 /** Questions see what was accepted before them, where that takes no longer than a moment. */

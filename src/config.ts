@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { AppSetting } from './app-setting.ts'
+import { signInOf, signInProblems, signInSettings } from './sign-in-setting.ts'
 
 const count = z.coerce.number().int().positive()
 const bytes = count
@@ -42,6 +43,9 @@ const ranges = z
  * Kubernetes mounts a Secret. Read under Node only.
  */
 export const SECRET_SETTINGS = [
+  'ADMIN_PASSWORD',
+  'OIDC_CLIENT_SECRET',
+  'SESSION_SECRET',
   'CLICKHOUSE_PASSWORD',
   'CLICKHOUSE_READER_PASSWORD',
   'CLICKHOUSE_MIGRATOR_PASSWORD',
@@ -79,6 +83,7 @@ export const Environment = z.object({
     .max(1_000_000)
     .default(10_000)
     .describe('Most open connections; what comes beyond is closed at once.'),
+  ...signInSettings,
   CLICKHOUSE_HOST: z
     .union([z.url({ protocol: /^https?$/ }), z.literal('embedded')])
     .optional()
@@ -211,15 +216,8 @@ export type Config = ReturnType<typeof readConfig>
  * @throws ConfigError naming every bad variable at once, without their values.
  */
 export function readConfig(env: Readonly<Record<string, string | undefined>>) {
-  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
-  const parsed = Environment.safeParse(given)
-  if (!parsed.success) {
-    throw new ConfigError(parsed.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`))
-  }
-  const e = parsed.data
+  const e = checked(env)
   const production = e.NODE_ENV === 'production'
-  const problems = crossFieldProblems(e, production)
-  if (problems.length > 0) throw new ConfigError(problems)
   return Object.freeze({
     production,
     http: {
@@ -233,6 +231,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>) {
       unreadyMs: e.SHUTDOWN_UNREADY_MS,
       graceMs: e.SHUTDOWN_GRACE_MS,
     },
+    signIn: signInOf(e),
     clickhouse: {
       /** Undefined: nothing was said, so in development mode the embedded one may serve. */
       host: e.CLICKHOUSE_HOST,
@@ -268,6 +267,17 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>) {
     readyWithoutStore: e.READY_WITHOUT_STORE,
     logLevel: e.LOG_LEVEL,
   })
+}
+
+function checked(env: Readonly<Record<string, string | undefined>>): z.infer<typeof Environment> {
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
+  const parsed = Environment.safeParse(given)
+  if (!parsed.success) {
+    throw new ConfigError(parsed.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`))
+  }
+  const problems = crossFieldProblems(parsed.data, parsed.data.NODE_ENV === 'production')
+  if (problems.length > 0) throw new ConfigError(problems)
+  return parsed.data
 }
 
 function loginOf(user: string | undefined, password: string) {
@@ -313,7 +323,11 @@ function boundsOf(e: z.infer<typeof Environment>) {
 }
 
 function crossFieldProblems(e: z.infer<typeof Environment>, production: boolean): string[] {
-  const problems: string[] = []
+  const problems = signInProblems(e, {
+    production,
+    publicUrl: e.PUBLIC_URL,
+    hasProxies: e.TRUSTED_PROXIES.length > 0,
+  })
   const loopback = e.HOST === undefined || ['127.0.0.1', '::1', 'localhost'].includes(e.HOST)
   if (!production && !loopback) {
     problems.push(

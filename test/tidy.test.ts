@@ -13,6 +13,7 @@ const RINGS: Readonly<Record<string, Ring>> = {
   keys: { values: ['words'], types: [] },
   limits: { values: ['words'], types: [] },
   telemetry: { values: ['words'], types: [] },
+  sessions: { values: ['words'], types: [] },
   // What the core asks of its runtime: a page of types over those of others.
   host: { values: [], types: ['keys', 'pipeline', 'store', 'telemetry'] },
   http: { values: ['words'], types: ['protocols', 'host'] },
@@ -22,6 +23,7 @@ const WORDS = [
   'app-setting.ts',
   'occurrence.ts',
   'refusal.ts',
+  'sign-in-setting.ts',
   'outcome.ts',
   'config.ts',
   'version.ts',

@@ -24,15 +24,24 @@ interface ListedApp {
   readonly ingestKey: string | undefined
 }
 
+interface ApiReader {
+  readonly app: ListedApp | undefined
+  readonly apps?: readonly ListedApp[]
+}
+
 /** What `dashboardApi` stands on. */
 export interface DashboardApiDeps {
   readonly store: Pick<Store, 'events' | 'event' | 'trends' | 'codes' | 'issues'>
   /**
    * Lets the reader of `appId` in, or of whatever the key may read where that is absent.
-   * The answer's `app` is undefined for a reader of all apps.
-   * @throws Refusal `unauthenticated` or `forbidden`.
+   * The answer's `app` is undefined for a reader of several: `apps` says which, else of all.
+   * Rejects with Refusal `unauthenticated`, `forbidden` or `overloaded`.
    */
-  readonly admitRead: (request: Request, appId?: string) => { readonly app: ListedApp | undefined }
+  readonly admitRead: (
+    request: Request,
+    appId: string | undefined,
+    env: unknown,
+  ) => ApiReader | Promise<ApiReader>
   readonly apps: () => readonly ListedApp[]
   /** See http/ask.ts. */
   readonly ask: <Answer>(
@@ -59,7 +68,7 @@ export function dashboardApi(deps: DashboardApiDeps): Hono {
   const api = new Hono()
   api.get('/dashboard/api/errors', async (c) => c.json(await errorsPage(deps, c)))
   api.get('/dashboard/api/errors/:id', async (c) => {
-    const { appId } = admitted(deps, ErrorQuery, c)
+    const { appId } = await admitted(deps, ErrorQuery, c)
     const id = c.req.param('id').toLowerCase()
     const known = UUID.test(id)
     const error = known
@@ -71,7 +80,7 @@ export function dashboardApi(deps: DashboardApiDeps): Hono {
     return c.json({ success: true, error })
   })
   api.get('/dashboard/api/trends', async (c) => {
-    const query = admitted(deps, TrendsQuery, c)
+    const query = await admitted(deps, TrendsQuery, c)
     const range = rangeOf(query, deps.nowMs(), TRENDS_RANGE_MS)
     const { granularity } = query
     if (query.fill === 'true') refuseTooManyBuckets(range, granularity)
@@ -81,24 +90,24 @@ export function dashboardApi(deps: DashboardApiDeps): Hono {
     return c.json({ success: true, trends: all })
   })
   api.get('/dashboard/api/codes', async (c) => {
-    const query = admitted(deps, CodesQuery, c)
+    const query = await admitted(deps, CodesQuery, c)
     const asked = query.startTime !== undefined || query.endTime !== undefined
     const range = asked ? rangeOf(query, deps.nowMs(), undefined) : undefined
     const codes = await ask(c.req.raw, (signal) => store.codes(query.appId, range, signal))
     return c.json({ success: true, codes })
   })
   api.get('/dashboard/api/issues', async (c) => {
-    const query = admitted(deps, IssuesQuery, c)
+    const query = await admitted(deps, IssuesQuery, c)
     const range = rangeOf(query, deps.nowMs(), TRENDS_RANGE_MS)
     const issues = await ask(c.req.raw, (signal) =>
       store.issues(query.appId, range, query.limit, signal),
     )
     return c.json({ success: true, issues })
   })
-  api.get('/dashboard/api/apps', (c) => {
-    const { app } = deps.admitRead(c.req.raw)
+  api.get('/dashboard/api/apps', async (c) => {
+    const { app, apps: some } = await deps.admitRead(c.req.raw, undefined, c.env)
     const base = deps.originOf(c.req.raw, c.env)
-    const apps = (app === undefined ? deps.apps() : [app]).map((one) => ({
+    const apps = (app === undefined ? (some ?? deps.apps()) : [app]).map((one) => ({
       id: one.id,
       name: one.name,
       createdAt: one.createdAt,
@@ -111,19 +120,19 @@ export function dashboardApi(deps: DashboardApiDeps): Hono {
 }
 
 /** The checked query of somebody who may read its app. A bad key is told before a bad parameter. */
-function admitted<Schema extends z.ZodType<{ readonly appId: string }>>(
+async function admitted<Schema extends z.ZodType<{ readonly appId: string }>>(
   deps: DashboardApiDeps,
   schema: Schema,
   c: Context,
-): z.output<Schema> {
-  deps.admitRead(c.req.raw)
+): Promise<z.output<Schema>> {
+  await deps.admitRead(c.req.raw, undefined, c.env)
   const query = readQuery(schema, c.req.raw)
-  deps.admitRead(c.req.raw, query.appId)
+  await deps.admitRead(c.req.raw, query.appId, c.env)
   return query
 }
 
 async function errorsPage(deps: DashboardApiDeps, c: Context): Promise<object> {
-  const query = admitted(deps, ErrorsQuery, c)
+  const query = await admitted(deps, ErrorsQuery, c)
   const { limit, offset, cursor, appId } = query
   const range = rangeOf(query, deps.nowMs(), ERRORS_RANGE_MS)
   const filter: EventFilter = { ...filterOf(query), range }

@@ -13,16 +13,21 @@ import { ListPage } from './pages/list.tsx'
 import { NoticePage, type Notice } from './pages/notice.tsx'
 import { OpenApi } from './pages/openapi.ts'
 import { eventFilter, readQuery, type ListQuery } from './pages/query.ts'
+import { signInPages, type SignInPagesDeps } from './sign-in.tsx'
 
 /** What the pages ask of the rest; `admitRead`, `apps` and `ask` are those of the dashboard API. */
 export interface PageDeps {
   readonly store: Pick<Store, 'events' | 'event' | 'trends' | 'codes'>
   /**
    * Lets the reader of `appId` in, or of whatever the key may read where that is absent.
-   * The answer's `app` is undefined for a reader of all apps.
-   * @throws Refusal `unauthenticated` or `forbidden`.
+   * The answer's `app` is undefined for a reader of several: `apps` says which, else of all.
+   * Rejects with Refusal `unauthenticated`, `forbidden` or `overloaded`.
    */
-  readonly admitRead: (request: Request, appId?: string) => { readonly app: App | undefined }
+  readonly admitRead: (
+    request: Request,
+    appId: string | undefined,
+    env: unknown,
+  ) => PageReader | Promise<PageReader>
   /** Every app, in the order in which they are offered. */
   readonly apps: () => readonly App[]
   /**
@@ -39,6 +44,16 @@ export interface PageDeps {
   readonly originOf: (request: Request, env: unknown) => string
   /** The OpenAPI 3.1 document. */
   readonly openapi: () => unknown
+  readonly signIn: SignInPagesDeps
+}
+
+/** Who reads; see sessions/reader.ts. */
+interface PageReader {
+  readonly app: App | undefined
+  readonly apps?: readonly App[]
+  readonly person?: Frame['person']
+  /** A `Set-Cookie` for the answer. */
+  readonly cookie?: string | undefined
 }
 
 const EVENTS_PER_PAGE = 50
@@ -75,6 +90,7 @@ const HEADERS = {
 export function pageRoutes(deps: PageDeps): Hono {
   const { files, assets } = buildAssets()
   const pages = new Hono()
+  const frame: Frame = { assets, apps: [], app: undefined, here: 'other' }
 
   pages.get('/', async (c, next) => {
     if (!wantsHtml(c.req.raw)) return next()
@@ -87,8 +103,8 @@ export function pageRoutes(deps: PageDeps): Hono {
   })
 
   pages.get('/docs', async (c) => {
-    const frame: Frame = { assets, apps: [], app: undefined, here: 'docs' }
-    return send(c, 200, <DocsPage frame={frame} api={OpenApi.parse(deps.openapi())} />)
+    const here: Frame = { ...frame, here: 'docs' }
+    return send(c, 200, <DocsPage frame={here} api={OpenApi.parse(deps.openapi())} />)
   })
 
   pages.get('/assets/:name', (c, next) => {
@@ -102,9 +118,17 @@ export function pageRoutes(deps: PageDeps): Hono {
   })
 
   pages.onError((error, c) => {
-    const frame: Frame = { assets, apps: [], app: undefined, here: 'other' }
     // Anything else is a bug, and bugs are answered and counted in one place.
     if (!(error instanceof Refusal) || !wantsHtml(c.req.raw)) throw error
+    // Somebody without a key is a person who may sign in; a wrong key is to be told as such.
+    const isKeyless = !c.req.raw.headers.has('x-api-key') && !c.req.raw.headers.has('authorization')
+    if (error.code === 'unauthenticated' && isKeyless) {
+      const { pathname, search } = new URL(c.req.url)
+      return c.redirect(
+        `/sign-in?${new URLSearchParams({ to: pathname + search }).toString()}`,
+        303,
+      )
+    }
     if (error.retryAfterSeconds !== undefined) {
       c.header('Retry-After', String(error.retryAfterSeconds))
     }
@@ -113,13 +137,14 @@ export function pageRoutes(deps: PageDeps): Hono {
     return send(c, status, <NoticePage frame={frame} notice={notice} />)
   })
 
+  pages.route('/', signInPages(deps.signIn, frame, send))
   return pages
 }
 
 async function listPage(deps: PageDeps, assets: Assets, c: Context): Promise<Response> {
   const nowMs = deps.nowMs()
   const query = readQuery(new URL(c.req.url).searchParams, nowMs)
-  const { app, apps } = chosenApp(deps, c.req.raw, query.appId)
+  const { app, ...reader } = await chosenApp(deps, c, query.appId)
   const found = await deps.ask(c.req.raw, (signal) => questions(deps.store, query, app.id, signal))
   const origin = deps.originOf(c.req.raw, c.env)
   const curl = curlFor({
@@ -129,7 +154,7 @@ async function listPage(deps: PageDeps, assets: Assets, c: Context): Promise<Res
     id: crypto.randomUUID(),
     nowMs,
   })
-  const frame: Frame = { assets, apps, app, here: 'errors' }
+  const frame: Frame = { assets, ...reader, app, here: 'errors' }
   return send(
     c,
     query.problems.length > 0 ? 400 : 200,
@@ -177,7 +202,7 @@ async function eventPage(
   id: string,
 ): Promise<Response> {
   const asking = new URL(c.req.url).searchParams.get('appId') ?? undefined
-  const { app, apps } = chosenApp(deps, c.req.raw, asking)
+  const { app, ...reader } = await chosenApp(deps, c, asking)
   // What is no UUID can be no event's id, and need not be asked for.
   const isId = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)
   const event = isId
@@ -187,7 +212,7 @@ async function eventPage(
     throw new Refusal('not_found', 'There is no event with this id, or it is older than is kept.')
   }
   const neighbours = await deps.ask(c.req.raw, (signal) => neighboursOf(deps, event, signal))
-  const frame: Frame = { assets, apps, app, here: 'errors' }
+  const frame: Frame = { assets, ...reader, app, here: 'errors' }
   return send(
     c,
     200,
@@ -219,15 +244,17 @@ async function neighboursOf(
   return { events: page.events, series: fill(trends, range, 'day'), days: NEIGHBOUR_DAYS }
 }
 
-function chosenApp(
+async function chosenApp(
   deps: PageDeps,
-  request: Request,
+  c: Context,
   appId: string | undefined,
-): { readonly app: App; readonly apps: readonly App[] } {
-  const reader = deps.admitRead(request, appId)
-  const apps = reader.app === undefined ? deps.apps() : [reader.app]
+): Promise<{ readonly app: App } & Pick<Frame, 'apps' | 'person'>> {
+  const reader = await deps.admitRead(c.req.raw, appId, c.env)
+  const { person, cookie } = reader
+  if (cookie !== undefined) c.header('Set-Cookie', cookie)
+  const apps = reader.app === undefined ? (reader.apps ?? deps.apps()) : [reader.app]
   const app = appId === undefined ? apps[0] : apps.find(({ id }) => id === appId)
-  if (app !== undefined) return { app, apps }
+  if (app !== undefined) return { app, apps, person }
   throw new Refusal(
     'not_found',
     appId === undefined ? 'No app is registered yet.' : 'There is no app of this name.',

@@ -107,6 +107,7 @@ export function documentedPaths(schemas: DocumentedSchemas): ZodOpenApiPathsObje
     ...ingestPaths(schemas),
     ...sourceMapPaths(),
     ...dashboardPaths(schemas),
+    ...signInPaths(),
     ...operationsPaths(),
   }
 }
@@ -245,6 +246,54 @@ function dashboardPaths({ dashboard: d }: DocumentedSchemas): ZodOpenApiPathsObj
   }
 }
 
+function signInPaths(): ZodOpenApiPathsObject {
+  const to = z.string().optional().describe('Path to go on to.')
+  const form = (fields: z.ZodType) => ({
+    required: true,
+    content: { 'application/x-www-form-urlencoded': { schema: fields } },
+  })
+  const onward = { description: 'Onward, to the path in `Location`.' }
+  const cannot = page('The sign-in page, which says why not.')
+  const rest = { tags: ['Sign-in'], security: [] }
+  return {
+    '/sign-in': {
+      get: {
+        ...{ operationId: 'signInPage', summary: 'Ways to sign in', ...rest },
+        requestParams: { query: z.object({ to }) },
+        responses: { 200: page('A page.'), 303: onward, 503: cannot },
+      },
+      post: {
+        ...{ operationId: 'signIn', summary: 'Sign in with the password', ...rest },
+        requestBody: form(z.object({ password: z.string(), to })),
+        responses: {
+          ...{ 303: onward, 401: cannot, 403: cannot, 404: cannot, 429: cannot },
+          ...refusals(400, 408, 413, 500),
+        },
+      },
+    },
+    '/sign-in/provider': {
+      get: {
+        ...{ operationId: 'signInProvider', summary: 'Go to the OpenID provider', ...rest },
+        requestParams: { query: z.object({ to }) },
+        responses: { 303: onward, 404: cannot, 503: cannot },
+      },
+    },
+    '/sign-in/callback': {
+      get: {
+        ...{ operationId: 'signInCallback', summary: 'Come back from the provider', ...rest },
+        responses: { 303: onward, 401: cannot, 403: cannot, 404: cannot, 503: cannot },
+      },
+    },
+    '/sign-out': {
+      post: {
+        ...{ operationId: 'signOut', summary: 'End the session, or all of this person', ...rest },
+        requestBody: form(z.object({ everywhere: z.literal('1').optional() })),
+        responses: { 303: onward, ...refusals(400, 403, 408, 413, 500, 503) },
+      },
+    },
+  }
+}
+
 function operationsPaths(): ZodOpenApiPathsObject {
   const open = (
     operationId: string,
@@ -275,6 +324,7 @@ function operationsPaths(): ZodOpenApiPathsObject {
       get: {
         ...open('errorPage', 'One event, as a page', {
           200: page('A page.'),
+          303: { description: 'To the sign-in page, for a browser without a session.' },
           404: page('There is no such event.'),
           503: page('The store is away.'),
         }).get,
@@ -298,6 +348,7 @@ function operationsPaths(): ZodOpenApiPathsObject {
           'text/html': { schema: z.string() },
         },
       },
+      303: { description: 'To the sign-in page, for a browser without a session.' },
     }),
   }
 }

@@ -6,6 +6,7 @@ import keys from './migrations/0003_keys.sql'
 import rollups from './migrations/0005_rollups.sql'
 import search from './migrations/0006_search.sql'
 import appUsage from './migrations/0009_app_usage.sql'
+import sessionEnds from './migrations/0010_session_ends.sql'
 
 /** A step of the schema: statements that may be repeated, in order. */
 interface Migration {
@@ -24,6 +25,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 5, name: 'rollups', sql: rollups },
   { version: 6, name: 'search', sql: search },
   { version: 9, name: 'app_usage', sql: appUsage },
+  { version: 10, name: 'session_ends', sql: sessionEnds },
 ]
 
 /** The schema version that this code needs. */

@@ -5,6 +5,7 @@ import { codes, issues, trends } from './counts.ts'
 import { ALL_TIMES, conditionsOf, FIRST, matching, textConditions } from './matching.ts'
 import type { Ask } from './matching.ts'
 import { appliedVersion } from './migrate.ts'
+import { createSessionEnds } from './session-ends.ts'
 import { createSourceMaps } from './source-maps.ts'
 import type { EventFilter, Store, StoredEvent, TimeRange } from './store.ts'
 
@@ -64,6 +65,7 @@ export function createStore({
     codes: (appId, range, signal) => codes(ask, appId, kept(appId, range ?? ALL_TIMES), signal),
     issues: (appId, range, limit, signal) => issues(ask, appId, kept(appId, range), limit, signal),
     sourceMaps: createSourceMaps({ clickhouse, database }),
+    sessionEnds: createSessionEnds({ clickhouse, database }),
     schemaVersion: () => appliedVersion(clickhouse, database),
     ping: () => clickhouse.ping(),
   }

@@ -132,6 +132,13 @@ export interface Store {
     ) => Promise<readonly SourceMapEntry[]>
     readonly remove: (appId: string, appVersion: string) => Promise<void>
   }
+  /** Sessions that were ended before their time; see sessions/ended.ts. */
+  readonly sessionEnds: {
+    readonly list: () => Promise<readonly { readonly subject: string; readonly beforeMs: number }[]>
+    readonly add: (
+      endings: readonly { readonly subject: string; readonly beforeMs: number }[],
+    ) => Promise<void>
+  }
   /** Applied schema version; 0 where the schema is missing. Rejects where ClickHouse is away. */
   readonly schemaVersion: () => Promise<number>
   readonly ping: () => Promise<boolean>

@@ -64,6 +64,11 @@ const OTHERS = [
   'GET /docs',
   'GET /errors/{id}',
   'GET /assets/{name}',
+  'GET /sign-in',
+  'POST /sign-in',
+  'GET /sign-in/provider',
+  'GET /sign-in/callback',
+  'POST /sign-out',
 ]
 
 const METHODS = ['get', 'put', 'post', 'delete', 'patch', 'head', 'options', 'trace'] as const

@@ -88,6 +88,7 @@ const NO_STORE: Store = {
   codes: notAsked,
   issues: notAsked,
   sourceMaps: { put: notAsked, list: notAsked, remove: notAsked },
+  sessionEnds: { list: notAsked, add: notAsked },
   schemaVersion: notAsked,
   ping: notAsked,
 }

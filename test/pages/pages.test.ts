@@ -273,13 +273,22 @@ describe('what cannot be shown', () => {
     expect((await ask('/errors/x%00y?appId=shop')).status).toBe(404)
     expect((await ask('/?appId=nobody')).status).toBe(404)
     expect((await ask('/', { apps: () => [] })).status).toBe(404)
-    const refused = await ask('/?appId=shop', {
+    const closed = {
       admitRead: () => {
-        throw new Refusal('unauthenticated', 'An API key is needed.')
+        throw new Refusal('unauthenticated', 'This API key is not known.')
       },
+    }
+    const headers = { ...HTML.headers, 'X-API-Key': 'ei_unknown' }
+    const refused = await site({ store: data.store, ...closed }).request('/?appId=shop', {
+      headers,
     })
     expect([refused.status, refused.headers.get('x-error-code')]).toEqual([401, 'unauthenticated'])
-    expect(refused.text).toContain('An API key is needed.')
+    expect(await refused.text()).toContain('This API key is not known.')
+    const person = await ask('/?appId=shop', closed)
+    expect([person.status, person.headers.get('location')]).toEqual([
+      303,
+      '/sign-in?to=%2F%3FappId%3Dshop',
+    ])
   })
 
   test('the event of another app stays unseen, and so does another app of a key', async () => {

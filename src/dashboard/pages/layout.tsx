@@ -9,6 +9,16 @@ export interface Assets {
   readonly copy: string
 }
 
+/** Somebody who is signed in, as the header shows them. */
+interface Signed {
+  readonly name: string
+  readonly email: string | undefined
+  /** In the app that is shown. */
+  readonly role: string | undefined
+  /** The proxy in front signed them in, and only that can sign them out. */
+  readonly isByProxy: boolean
+}
+
 /** What every page shows around its content. */
 export interface Frame {
   readonly assets: Assets
@@ -16,6 +26,8 @@ export interface Frame {
   readonly apps: readonly App[]
   readonly app: App | undefined
   readonly here: 'errors' | 'docs' | 'other'
+  /** Who is signed in; undefined where nobody is, as in development mode. */
+  readonly person?: Signed | undefined
 }
 
 /** The mark of the service, also served to tabs: a ring that has caught a dot. */
@@ -79,7 +91,35 @@ function Header({ frame }: { readonly frame: Frame }) {
           API
         </a>
       </nav>
+      {frame.person && <Me person={frame.person} />}
     </header>
+  )
+}
+
+function Me({ person }: { readonly person: Signed }) {
+  const { name, email, role, isByProxy } = person
+  return (
+    <details class="me" name="menu">
+      <summary aria-label={`Signed in as ${name}`}>
+        <Text value={name} />
+      </summary>
+      <div>
+        <p>
+          <Text value={email ?? name} />
+          {role !== undefined && <small>{role}</small>}
+        </p>
+        {!isByProxy && (
+          <form method="post" action="/sign-out">
+            <button class="small" type="submit">
+              Sign out
+            </button>
+            <button class="small second" type="submit" name="everywhere" value="1">
+              Sign out everywhere
+            </button>
+          </form>
+        )}
+      </div>
+    </details>
   )
 }
 

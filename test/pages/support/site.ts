@@ -3,6 +3,7 @@ import { Hono } from 'hono'
 import { pageRoutes, type PageDeps } from '../../../src/dashboard/pages.tsx'
 import { createAsk } from '../../../src/http/ask.ts'
 import type { App } from '../../../src/keys/ring.ts'
+import { Refusal } from '../../../src/refusal.ts'
 
 /** Apps as the pages get them. */
 export function anApp(id: string, name = id): App {
@@ -10,11 +11,25 @@ export function anApp(id: string, name = id): App {
   return { id, name, createdAt: '2026-01-01T00:00:00.000Z', projectId: 1, ingestKey: key }
 }
 
+const closed = () => Promise.reject(new Refusal('not_found', 'Not here.'))
+/** Sign-in where no way is set up. */
+const CLOSED: PageDeps['signIn'] = {
+  ways: { password: false, oidc: false, proxy: false },
+  whoIs: () => Promise.resolve(undefined),
+  withPassword: closed,
+  begin: closed,
+  finish: closed,
+  out: closed,
+  readForm: closed,
+  clientOf: ({ url }) => ({ address: undefined, origin: new URL(url).origin, viaProxy: false }),
+}
+
 /** The pages alone, as `app.ts` mounts them; what is not theirs answers 404 with JSON. */
 export function site(given: Partial<PageDeps> & Pick<PageDeps, 'store'>): Hono {
   const apps = [anApp('test-app', 'Test Application')]
   const routes = pageRoutes({
-    admitRead: () => ({ app: undefined }),
+    admitRead: () => Promise.resolve({ app: undefined }),
+    signIn: CLOSED,
     apps: () => apps,
     ask: createAsk({ timeoutMs: 20_000, storeFailed: () => undefined }),
     nowMs: () => Date.now(),

@@ -1,0 +1,170 @@
+import { Refusal } from '../refusal.ts'
+import type { SignInRule } from '../sign-in-setting.ts'
+import { createEndedSessions, type EndingsStore } from './ended.ts'
+import {
+  cookieOf,
+  createGate,
+  requireSameSite,
+  setCookie,
+  setSessionCookie,
+  sessionCookie,
+} from './gate.ts'
+import type { Gate } from './gate.ts'
+import { createPasswordCheck } from './guesses.ts'
+import { createOidc, OidcFlow, type OidcSettings } from './oidc.ts'
+import { ADMINISTRATOR, grantsOf, withKnownGroups, type Person } from './person.ts'
+import { createSeal } from './seal.ts'
+import { openSessions } from './sessions.ts'
+
+/** Where a request comes from; see host.ts. */
+interface Client {
+  readonly address: string | undefined
+  readonly origin: string
+  readonly viaProxy: boolean
+}
+
+/** What `openSignIn` stands on. */
+export interface SignInDeps {
+  readonly password: string | undefined
+  readonly oidc: OidcSettings | undefined
+  readonly proxy: boolean
+  readonly rules: readonly SignInRule[]
+  /** Newest first; with none, sessions last as long as this process. */
+  readonly secrets: readonly string[]
+  readonly sessionMs: number
+  /** Where clients reach us, for the way back from the provider; else by the client's own origin. */
+  readonly publicUrl: string | undefined
+  readonly endings: EndingsStore
+  readonly nowMs: () => number
+  readonly say: (level: 'info' | 'warn', text: string, fields: object) => void
+}
+
+/** All ways to sign in and out. Cookies are whole `Set-Cookie` values. */
+export interface SignIn extends Gate {
+  /** Which ways the settings offer. */
+  readonly ways: { readonly password: boolean; readonly oidc: boolean; readonly proxy: boolean }
+  /** @throws Refusal `unauthenticated` for a wrong one, `rate_limited`, `forbidden` for another site's page. */
+  readonly withPassword: (request: Request, client: Client, password: string) => Promise<string>
+  /** @throws Refusal `not_found` where that is no way in, `overloaded`. */
+  readonly begin: (
+    client: Client,
+    to: string,
+  ) => Promise<{ readonly url: string; readonly cookie: string }>
+  /**
+   * The browser has come back from the provider.
+   * @throws Refusal `unauthenticated` where it does not fit what was begun, `forbidden` for a person
+   * whom no rule is about, `overloaded`.
+   */
+  readonly finish: (
+    request: Request,
+    client: Client,
+  ) => Promise<{ readonly to: string; readonly cookies: readonly string[] }>
+  /** Ends the session of the request, or all of its person. @throws Refusal `forbidden` */
+  readonly out: (request: Request, client: Client, everywhere: boolean) => Promise<string>
+}
+
+const FLOW_SECONDS = 600
+const CALLBACK = '/sign-in/callback'
+
+/** Opens sign-in as the settings say; with nothing set nobody is ever signed in. */
+export async function openSignIn(deps: SignInDeps): Promise<SignIn> {
+  const { nowMs, say, rules } = deps
+  const ways = {
+    password: deps.password !== undefined,
+    oidc: deps.oidc !== undefined,
+    proxy: deps.proxy,
+  }
+  const failed = (what: string) => (error: unknown) => say('warn', what, { error: wordsOf(error) })
+  const ended = createEndedSessions({
+    store: deps.endings,
+    nowMs,
+    failed: failed('ended sessions cannot be read or stored: those known go on'),
+  })
+  const secrets =
+    deps.secrets.length > 0 ? deps.secrets : [crypto.randomUUID() + crypto.randomUUID()]
+  const hasSessions = ways.password || ways.oidc
+  const sessions = hasSessions
+    ? await openSessions({ secrets, lifeMs: deps.sessionMs, ended, nowMs })
+    : undefined
+  const flows = ways.oidc ? await createSeal({ secrets, nowMs }, 'sign-in', OidcFlow) : undefined
+  const oidc =
+    deps.oidc && createOidc(deps.oidc, { nowMs, failed: failed('sign-in at the provider failed') })
+  const isRight =
+    deps.password === undefined ? undefined : createPasswordCheck(deps.password, nowMs)
+  const gate = createGate({ sessions, proxy: deps.proxy, rules })
+
+  async function admitted(person: Person, client: Client): Promise<string> {
+    const who = { who: person.id, from: client.address }
+    if (sessions === undefined) throw noWay()
+    if (grantsOf(person, rules).isEmpty) {
+      say('warn', 'sign-in refused: no rule is about this person', who)
+      throw new Refusal('forbidden', `You are ${person.name}, but nobody has let you in here yet.`)
+    }
+    say('info', 'signed in', who)
+    return setSessionCookie(client.origin, await sessions.begin(withKnownGroups(person, rules)))
+  }
+
+  return {
+    ...gate,
+    ways,
+    async withPassword(request, client, password) {
+      requireSameSite(request, client.origin)
+      if (isRight === undefined) throw noWay()
+      if (isRight(password, client.address)) return admitted(ADMINISTRATOR, client)
+      say('warn', 'sign-in refused: wrong password', { from: client.address })
+      throw new Refusal('unauthenticated', 'This is not the password.')
+    },
+    async begin(client, to) {
+      if (oidc === undefined || flows === undefined) throw noWay()
+      const base = (deps.publicUrl ?? client.origin).replace(/\/+$/, '')
+      const { url, flow } = await oidc.begin(base + CALLBACK, to)
+      const sealed = await flows.seal(flow, FLOW_SECONDS * 1_000)
+      return { url, cookie: setCookie(flowCookie(client.origin), sealed, FLOW_SECONDS) }
+    },
+    async finish(request, client) {
+      if (oidc === undefined || flows === undefined) throw noWay()
+      const { name } = flowCookie(client.origin)
+      const flow = (await flows.open(cookieOf(request, name)))?.content
+      if (flow === undefined) {
+        throw new Refusal(
+          'unauthenticated',
+          'This sign-in was not begun here or took too long; begin again.',
+        )
+      }
+      const person = await oidc.finish(new URL(request.url).search, flow)
+      const over = setCookie(flowCookie(client.origin), '', 0)
+      return { to: flow.to, cookies: [over, await admitted(person, client)] }
+    },
+    async out(request, client, everywhere) {
+      requireSameSite(request, client.origin)
+      const session = (await gate.whoIs(request, client))?.session
+      if (session !== undefined) {
+        const { id, person } = session
+        // One more than now: a session that began in this very millisecond ends too.
+        const beforeMs = nowMs() + 1
+        await ended.end({ subject: everywhere ? `person:${person.id}` : `session:${id}`, beforeMs })
+        say('info', everywhere ? 'signed out everywhere' : 'signed out', {
+          who: person.id,
+          from: client.address,
+        })
+      }
+      return setCookie({ origin: client.origin, name: sessionCookie(client.origin) }, '', 0)
+    },
+  }
+}
+
+function flowCookie(origin: string) {
+  return { origin, name: origin.startsWith('https:') ? '__Host-ei_sign_in' : 'ei_sign_in' }
+}
+
+function noWay(): Refusal {
+  return new Refusal('not_found', 'This way to sign in is not set up here.')
+}
+
+/** Never the whole error: those of the provider hold tokens. */
+function wordsOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown'
+  const code = 'code' in error ? ` (${String(error.code)})` : ''
+  const cause = error.cause instanceof Error ? `: ${error.cause.message}` : ''
+  return `${error.message}${code}${cause}`.slice(0, 300)
+}
