@@ -24,6 +24,8 @@ export function engineConfig(dataDir: string, configFile: string, memoryBytesMax
     users_config: configFile,
     'log-level': 'error',
     logger: { log: join(dataDir, 'engine.log'), size: '10M', count: 2, console: 0 },
+    // Where BACKUP … TO File(…) may write and RESTORE read: a path relative to it.
+    backups: { allowed_path: join(dataDir, 'backups') },
     max_server_memory_usage: memoryBytesMax,
     mark_cache_size: 128 * MIB,
     index_mark_cache_size: 32 * MIB,

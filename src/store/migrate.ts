@@ -162,9 +162,11 @@ function retentionStatements(retention: Retention): string[] {
   const days = String(retention.retentionDays)
   const ofApp = `transform(app_id, [${apps.map(([app]) => literal(app)).join(', ')}], [${apps.map(([, own]) => String(own)).join(', ')}], ${days})`
   const alter = ([table, column]: readonly [string, string]) =>
-    // ClickHouse keeps the moment of deletion in 32 bits, which end in 2106.
+    // ClickHouse keeps the moment of deletion in 32 bits, which end in 2106. It goes through old events
+    // beside us: a large table takes longer than a statement may.
     `ALTER TABLE {database: Identifier}.${table}
-MODIFY TTL least(toDateTime64(${column}, 3) + toIntervalDay(${apps.length === 0 ? days : ofApp}), toDateTime64('2106-01-01 00:00:00', 3, 'UTC'))`
+MODIFY TTL least(toDateTime64(${column}, 3) + toIntervalDay(${apps.length === 0 ? days : ofApp}), toDateTime64('2106-01-01 00:00:00', 3, 'UTC'))
+SETTINGS alter_sync = 0`
   // What plan() reads comes last, so that it says that all is done.
   const said = `ALTER TABLE {database: Identifier}.occurrences MODIFY COMMENT ${literal(wordsOf(retention))}`
   return [...Object.entries(AGING).map(alter), said]
