@@ -67,7 +67,7 @@ function open(env: Env): Promise<App> {
       Promise.resolve(directSpool(delivery, Math.min(timeoutMs, STORE_WAIT_MS_MAX))),
     hasDiskSpool: false,
     // A process of the edge sees too little to know a resend by itself: it asks ClickHouse each time.
-    recent: { add: () => true, has: () => false },
+    recent: { add: () => true },
     digest,
     inflate: webInflate,
     metrics: () =>

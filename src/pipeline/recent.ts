@@ -2,7 +2,6 @@
 export interface RecentIds {
   /** Remembers the id. False when it was known already. */
   readonly add: (appId: string, id: string) => boolean
-  readonly has: (appId: string, id: string) => boolean
 }
 
 const WORDS = 5 // Of 32 bits: the app's number, then the UUID's four.
@@ -91,10 +90,6 @@ export function recentIds(idsMax: number): RecentIds {
         count = 0
       }
       return true
-    },
-    has(appId, id) {
-      load(appId, id)
-      return find(old) >= 0 || find(young) >= 0
     },
   }
 }

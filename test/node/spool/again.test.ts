@@ -171,7 +171,7 @@ test('net 1: a block whose answer was lost is stored once, as its token is the s
   const store = memoryStore()
   // Nothing else may catch it: neither what the process remembers nor what the store knows.
   const blind = {
-    recent: { add: () => true, has: () => false },
+    recent: { add: () => true },
     knownIds: () => Promise.resolve(new Set<string>()),
     storedIds: () => Promise.resolve(new Set<string>()),
   }
