@@ -20,6 +20,8 @@ export interface Load {
   readonly connections: number
   /** Requests per second over all connections; as fast as answers come where absent. */
   readonly perSecond?: number
+  /** After so many nothing more is sent. */
+  readonly requestsMax?: number
   /** After this nothing more is sent. */
   readonly secondsMax?: number
 }
@@ -44,6 +46,7 @@ export async function post(load: Load): Promise<LoadResult> {
     const client = await openClient(load.port)
     for (;;) {
       const index = next++
+      if (index >= (load.requestsMax ?? Infinity)) break
       if (performance.now() - startedMs > (load.secondsMax ?? Infinity) * 1_000) break
       const body = bodyOf(connection, index)
       if (body === undefined) break
