@@ -107,9 +107,9 @@ export function pageRoutes(deps: PageDeps): Hono {
     return send(c, 200, <DocsPage frame={here} api={OpenApi.parse(deps.openapi())} />)
   })
 
-  pages.get('/assets/:name', (c, next) => {
+  pages.get('/assets/:name', (c) => {
     const file = files.get(c.req.path)
-    if (file === undefined) return next()
+    if (file === undefined) throw new Refusal('not_found', 'There is no file of this name.')
     return c.body(file.text, 200, {
       'Content-Type': file.type,
       'Cache-Control': 'public, max-age=31536000, immutable',

@@ -110,10 +110,8 @@ function Me({ person }: { readonly person: Signed }) {
         </p>
         {!isByProxy && (
           <form method="post" action="/sign-out">
-            <button class="small" type="submit">
-              Sign out
-            </button>
-            <button class="small second" type="submit" name="everywhere" value="1">
+            <button type="submit">Sign out</button>
+            <button class="second" type="submit" name="everywhere" value="1">
               Sign out everywhere
             </button>
           </form>
