@@ -42,6 +42,8 @@ export interface Listening {
   readonly port: number
   /** Open connections now, and those refused so far because there were too many. */
   readonly connections: () => { readonly open: number; readonly refused: number }
+  /** From now on each answer is the last of its connection, so that few are open when it closes. */
+  readonly retire: () => void
   /** Stops accepting, waits up to `graceMs` for open requests, then cuts what is left. */
   readonly close: (graceMs: number) => Promise<void>
 }
@@ -60,6 +62,7 @@ export async function serve(fetch: Fetch, options: ServeOptions): Promise<Listen
   const listener = getRequestListener((request, env) => fetch(request, env), {
     errorHandler: (error) => failed(error, options.bug),
   })
+  let isRetiring = false
   const server = createServer(
     {
       maxHeaderSize: HEADER_BYTES_MAX,
@@ -70,7 +73,11 @@ export async function serve(fetch: Fetch, options: ServeOptions): Promise<Listen
       noDelay: true,
     },
     // It answers every failure itself.
-    (incoming, outgoing) => void listener(incoming, outgoing),
+    (incoming, outgoing) => {
+      // What a client sends just when its idle connection is closed has no answer and looks lost.
+      if (isRetiring) outgoing.shouldKeepAlive = false
+      void listener(incoming, outgoing)
+    },
   )
   server.maxConnections = options.connectionsMax ?? CONNECTIONS_MAX
   // A reader that stands still would hold its answer in memory for ever.
@@ -84,7 +91,13 @@ export async function serve(fetch: Fetch, options: ServeOptions): Promise<Listen
     url: `http://${shownHost(options.host)}:${port}`,
     port,
     connections,
-    close: (graceMs) => close(server, graceMs),
+    retire: () => {
+      isRetiring = true
+    },
+    close: (graceMs) => {
+      isRetiring = true
+      return close(server, graceMs)
+    },
   }
 }
 

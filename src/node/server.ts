@@ -92,6 +92,7 @@ export async function startServer(
   connectionGauges(telemetry, listening)
   undo.defer(async () => {
     app.unready()
+    listening.retire()
     await sleep(http.unreadyMs)
     await listening.close(http.graceMs)
   })

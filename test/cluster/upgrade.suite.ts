@@ -37,14 +37,17 @@ describe('external: from the chart before to this one, and back', () => {
 
   test('changes nothing when the tables cannot be upgraded', async () => {
     const before = await space.kubectl('get', 'pods', '--output=jsonpath={.items[*].metadata.uid}')
-    const away = ['clickhouse.external.url=http://nowhere:8123', 'schemaJob.deadlineSeconds=15']
-    await expect(space.install([...VALUES, ...away], '--timeout=60s')).rejects.toThrow(
-      /pre-upgrade/,
-    )
-    const log = await space.kubectl(
-      ...['logs', 'job/errors-error-ingestor-schema-upgrade', '--container=wait'],
-    )
-    expect(log).toContain('waiting for ClickHouse at http://nowhere:8123')
+    const away = ['clickhouse.external.url=http://nowhere:8123', 'schemaJob.deadlineSeconds=30']
+    const upgrade = space.install([...VALUES, ...away], '--timeout=90s')
+    const refused = expect(upgrade).rejects.toThrow(/pre-upgrade/)
+    // While it waits: a Job whose time is over takes its pod and the log along.
+    await eventually(30_000, async () => {
+      const job = 'job/errors-error-ingestor-schema-upgrade'
+      expect(await space.kubectl('logs', job, '--container=wait')).toContain(
+        'waiting for ClickHouse at http://nowhere:8123',
+      )
+    })
+    await refused
     const pods = await space.kubectl(
       ...['get', 'pods', '--selector=app.kubernetes.io/component!=schema'],
       '--output=jsonpath={.items[*].metadata.uid}',

@@ -151,6 +151,17 @@ test('a taken port is said in a sentence that names the setting', async () => {
   )
 })
 
+test('once it retires each answer is the last of its connection, and new ones are still taken', async () => {
+  const { url, retire } = await listening(read)
+  expect((await fetch(url)).headers.get('connection')).toBe('keep-alive')
+  retire()
+  const answers = await Promise.all([fetch(url), fetch(url)])
+  expect(answers.map(({ status, headers }) => [status, headers.get('connection')])).toEqual([
+    [200, 'close'],
+    [200, 'close'],
+  ])
+})
+
 test('closing lets an open request finish, takes no new one, and closes idle connections', async () => {
   const gate = Promise.withResolvers<undefined>()
   const begun = Promise.withResolvers<undefined>()
