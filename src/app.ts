@@ -83,7 +83,7 @@ export async function createApp(
     apps: config.apps,
     developmentMode: !config.production,
     developmentKey: DEVELOPMENT_KEY,
-    digest: createDigest(config.keys.pepper),
+    digest: createDigest(config.keys.pepper, host.digest),
     adminKey: config.keys.adminKey,
     nowMs,
     registrations,

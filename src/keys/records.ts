@@ -1,5 +1,5 @@
 import { sha256 } from '@noble/hashes/sha2.js'
-import { bytesToHex, concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
+import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 import type { AppSetting } from '../app-setting.ts'
 
 /** What a key may be used for. */
@@ -57,13 +57,18 @@ export type Digest = (key: string) => string
  * Hashes keys with a pepper that no table holds, so that a stolen table opens nothing and a row that
  * somebody writes into it lets nobody in. Without a pepper one is made that ends with the process.
  */
-export function createDigest(pepper: string | undefined): Digest {
+export function createDigest(pepper: string | undefined, hash: Hash = inScript): Digest {
   const salt =
     pepper === undefined
-      ? crypto.getRandomValues(new Uint8Array(32))
-      : sha256(utf8ToBytes(`error-ingestor pepper:${pepper}`))
-  return (key) => bytesToHex(sha256(concatBytes(salt, utf8ToBytes(key))))
+      ? bytesToHex(crypto.getRandomValues(new Uint8Array(32)))
+      : hash([`error-ingestor pepper:${pepper}`])
+  return (key) => hash([salt, key])
 }
+
+/** SHA-256 of texts joined by a line end, in hex. Every request needs one: the runtime's own takes a fifth of the time. */
+type Hash = (texts: readonly string[]) => string
+
+const inScript: Hash = (texts) => bytesToHex(sha256(utf8ToBytes(texts.join('\n'))))
 
 /** The public name of a key: 64 bits of its digest. */
 export function keyIdOf(digest: string): string {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { join, resolve } from 'node:path'
 import type { Config } from '../config.ts'
 import type { AnsweredLine, Host } from '../host.ts'
@@ -50,7 +50,7 @@ export function nodeHost(
     },
     hasDiskSpool: true,
     recent: recentIds(RECENT_IDS),
-    digest: (texts) => createHash('sha256').update(texts.join('\n')).digest('hex'),
+    digest: (texts) => hash('sha256', texts.join('\n')),
     inflate,
     keyFolder: config.keys.dir === undefined ? undefined : keyFolder(config.keys.dir),
     knownKeys: knownKeysFile(config.dataDir),
