@@ -79,7 +79,7 @@ export function sizeAtMost(value: Json, bytesMax: number, depthMax: number): num
     }
     return size
   }
-  for (const name of Object.keys(value)) {
+  for (const name in value) {
     size += 6 * name.length + 4 + sizeAtMost(value[name] ?? null, bytesMax - size, depthMax - 1)
     if (size > bytesMax) return size
   }

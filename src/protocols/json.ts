@@ -21,6 +21,21 @@ export function parseJson(source: string | Uint8Array, what: string): Json {
 
 const decoder = new TextDecoder()
 
+/** A JSON object that is being made. */
+export type MutableJsonObject = Record<string, Json>
+
+/** Sets an entry, also one that is named `__proto__`, which must stay an ordinary name. */
+export function put(object: MutableJsonObject, name: string, value: Json): void {
+  if (name === '__proto__') {
+    Object.defineProperty(object, name, {
+      value,
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    })
+  } else object[name] = value
+}
+
 /** A JSON object, as opposed to an array, a text, a number, a boolean or nothing. */
 export function isObject(value: Json | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -50,11 +65,12 @@ export function numberOf(value: Json | undefined): number | undefined {
 
 /** The entries that are there: an answer never carries `undefined`. */
 export function present(fields: Readonly<Record<string, Json | undefined>>): JsonObject {
-  const kept: [string, Json][] = []
-  for (const [name, value] of Object.entries(fields)) {
-    if (value !== undefined && value !== null) kept.push([name, value])
+  const kept: MutableJsonObject = {}
+  for (const name in fields) {
+    const value = fields[name]
+    if (value !== undefined && value !== null) put(kept, name, value)
   }
-  return Object.fromEntries(kept)
+  return kept
 }
 
 /**

@@ -1,6 +1,6 @@
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import type { Refusal, RefusalCode } from '../../refusal.ts'
 import type { Decoded, Reply } from '../protocol.ts'
-import { partialSuccessBytes, statusBytes } from './protobuf.ts'
 
 /** How a request is written; its answer is written the same way. */
 export type Encoding = 'protobuf' | 'json'
@@ -75,4 +75,19 @@ const CODES = {
 
 function answer(status: number, contentType: string, body: Reply['body']): Reply {
   return { status, contentType, body }
+}
+
+/** `partial_success` of any of the three answers: they have the same shape. */
+function partialSuccessBytes(rejected: number, message: string): Uint8Array<ArrayBuffer> {
+  if (rejected === 0 && message === '') return new Uint8Array(0)
+  const partial = new BinaryWriter()
+  if (rejected > 0) partial.tag(1, WireType.Varint).int64(rejected)
+  if (message !== '') partial.tag(2, WireType.LengthDelimited).string(message)
+  return new BinaryWriter().tag(1, WireType.LengthDelimited).bytes(partial.finish()).finish()
+}
+
+/** A `google.rpc.Status` without details. */
+function statusBytes(code: number, message: string): Uint8Array<ArrayBuffer> {
+  const status = new BinaryWriter().tag(1, WireType.Varint).int32(code)
+  return status.tag(2, WireType.LengthDelimited).string(message).finish()
 }

@@ -20,34 +20,30 @@ export function occurrenceOf(
   origin: { readonly appId: string; readonly receivedAtMs: number },
   ordinalOf: (key: string) => number,
 ): Occurrence {
-  const { attributes, emitter } = signal
-  const { resource } = emitter
+  const { attributes, exception, emitter } = signal
+  const shared = sharedOf(emitter)
   const text = (name: string) => textOf(attributes[name])
-  const own = (name: string) => textOf(resource[name])
-  const type = text('exception.type')
+  const type = exception.type === '' ? undefined : exception.type
   const bodyText = typeof signal.body === 'object' ? undefined : textOf(signal.body)
-  const message = text('exception.message') ?? bodyText ?? type ?? jsonText(signal)
-  const stackTrace = text('exception.stacktrace') ?? ''
-  const { platform, platformVersion } = platformOf(resource)
+  const message = exception.message || (bodyText ?? type ?? jsonText(signal))
   return withinLimits({
     id: idOf(signal, origin.appId, type, message, ordinalOf),
     appId: origin.appId,
     protocol: 'otlp',
     code: type ?? text('error.type') ?? (named(signal) || 'log'),
     message,
-    stackTrace,
-    parsedStack: framesOfText(stackTrace, platform),
-    appVersion: own('service.version') ?? '',
-    platform,
-    platformVersion,
-    environment:
-      own('deployment.environment.name') ?? own('deployment.environment') ?? 'production',
+    stackTrace: exception.stacktrace,
+    parsedStack: framesOfText(exception.stacktrace, shared.platform),
+    appVersion: shared.appVersion,
+    platform: shared.platform,
+    platformVersion: shared.platformVersion,
+    environment: shared.environment,
     level: levelOf(signal),
-    userId: text('enduser.id') ?? text('user.id') ?? own('enduser.id') ?? own('user.id') ?? null,
+    userId: text('enduser.id') ?? text('user.id') ?? shared.userId,
     ...settleTime(millisOf(signal.timeNanos), origin.receivedAtMs),
     receivedAtMs: origin.receivedAtMs,
-    metadata: metadataOf(signal, message),
-    tags: tagsOf(emitter),
+    metadata: metadataOf(signal, message, shared),
+    tags: shared.tags,
     fingerprint: [],
     breadcrumbs: [],
     traceId: signal.traceId,
@@ -69,7 +65,7 @@ function idOf(
     : [
         signal.kind,
         appId,
-        identityOf(signal.emitter),
+        sharedOf(signal.emitter).identity,
         signal.traceId,
         signal.spanId,
         signal.timeNanos,
@@ -85,15 +81,39 @@ function bareType(type: string): string {
   return type.slice(Math.max(type.lastIndexOf('.'), type.lastIndexOf('$')) + 1)
 }
 
-const identities = new WeakMap<Emitter, string>()
+/** What all records of an emitter have in common: a resource has dozens of attributes and thousands of records. */
+interface Shared {
+  readonly identity: string
+  readonly appVersion: string
+  readonly environment: string
+  readonly platform: Platform
+  readonly platformVersion: string
+  readonly userId: string | null
+  readonly tags: Readonly<Record<string, string>>
+  readonly scope: JsonObject | undefined
+  readonly resource: JsonObject | undefined
+}
 
-/** A resource has dozens of attributes and shares them with thousands of records. */
-function identityOf(emitter: Emitter): string {
-  const known = identities.get(emitter)
+const sharedByEmitter = new WeakMap<Emitter, Shared>()
+
+function sharedOf(emitter: Emitter): Shared {
+  const known = sharedByEmitter.get(emitter)
   if (known !== undefined) return known
-  const identity = derivedId(JSON.stringify([emitter.resource, emitter.scope]))
-  identities.set(emitter, identity)
-  return identity
+  const { resource, scope, scopeVersion } = emitter
+  const own = (name: string) => textOf(resource[name])
+  const shared: Shared = {
+    identity: derivedId(JSON.stringify([resource, scope])),
+    appVersion: own('service.version') ?? '',
+    environment:
+      own('deployment.environment.name') ?? own('deployment.environment') ?? 'production',
+    ...platformOf(resource),
+    userId: own('enduser.id') ?? own('user.id') ?? null,
+    tags: tagsOf(emitter),
+    scope: scope === '' ? undefined : present({ name: scope, version: scopeVersion || undefined }),
+    resource: Object.keys(resource).length === 0 ? undefined : resource,
+  }
+  sharedByEmitter.set(emitter, shared)
+  return shared
 }
 
 function levelOf({ kind, severity }: Signal): Level {
@@ -155,24 +175,17 @@ function tagsOf({ resource }: Emitter): Readonly<Record<string, string>> {
   return tags
 }
 
-function metadataOf(signal: Signal, message: string): JsonObject {
-  const { attributes, emitter } = signal
-  const others = Object.entries(attributes).filter(([name]) => !TAKEN.has(name))
+function metadataOf(signal: Signal, message: string, { scope, resource }: Shared): JsonObject {
   return present({
-    attributes: others.length === 0 ? undefined : Object.fromEntries(others),
+    attributes: Object.keys(signal.attributes).length === 0 ? undefined : signal.attributes,
     body: signal.body === message ? undefined : signal.body,
     event: signal.eventName === '' ? undefined : signal.eventName,
     span: signal.span === '' ? undefined : signal.span,
     severity: signal.severityText === '' ? undefined : signal.severityText,
-    scope:
-      emitter.scope === ''
-        ? undefined
-        : present({ name: emitter.scope, version: emitter.scopeVersion || undefined }),
-    resource: Object.keys(emitter.resource).length === 0 ? undefined : emitter.resource,
+    scope,
+    resource,
   })
 }
-
-const TAKEN = new Set(['exception.type', 'exception.message', 'exception.stacktrace'])
 
 function named(signal: Signal): string {
   return signal.eventName !== '' && signal.eventName !== 'exception'

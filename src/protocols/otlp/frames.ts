@@ -44,8 +44,9 @@ const PARSERS: Partial<Record<Platform, Parser>> = {
 function javascript(line: string): Frame | undefined {
   const call = line.trim()
   // Chrome and Node: `at f (file:1:2)` or `at file:1:2`; Firefox and Safari: `f@file:1:2`.
-  const match =
-    /^at (?:(.*) \()?([^()]+):(\d+):(\d+)\)?$/.exec(call) ?? /^([^@]*)@(.+):(\d+):(\d+)$/.exec(call)
+  const match = call.startsWith('at ')
+    ? /^at (?:(.*) \()?([^()]+):(\d+):(\d+)\)?$/.exec(call)
+    : /^([^@]*)@(.+):(\d+):(\d+)$/.exec(call)
   if (match === null) return undefined
   const [, name, file, line_, column] = match
   return frame(name, file, line_, column, call, /node_modules|^node:|\bnode:internal/)

@@ -1,4 +1,6 @@
 import type { Json, JsonObject } from '../../occurrence.ts'
+import { put, textOf } from '../json.ts'
+import type { MutableJsonObject } from '../json.ts'
 import type { RefusedItem } from '../protocol.ts'
 
 /** What the records of one resource and scope share. */
@@ -6,6 +8,13 @@ export interface Emitter {
   readonly resource: JsonObject
   readonly scope: string
   readonly scopeVersion: string
+}
+
+/** The exception that a record carries in its attributes. */
+export interface ExceptionTexts {
+  type: string
+  message: string
+  stacktrace: string
 }
 
 /** A log record or a span event that may be an error, in one form for both encodings. */
@@ -21,6 +30,9 @@ export interface Signal {
   readonly severity: number
   readonly severityText: string
   readonly body: Json
+  /** What the attributes `exception.…` say; empty where they do not. */
+  readonly exception: ExceptionTexts
+  /** All other attributes. */
   readonly attributes: JsonObject
   /** Lower-case hex, or empty. */
   readonly traceId: string
@@ -56,6 +68,22 @@ export function isErrorRecord(
 /** Whether the event of a span (or of a log record) is an exception by its name. */
 export function isExceptionEvent(name: string): boolean {
   return name === 'exception' || name.endsWith('.exception')
+}
+
+/** Collects the attributes of a record: texts of the exception apart from all others. */
+export function createAttributes() {
+  const exception: ExceptionTexts = { type: '', message: '', stacktrace: '' }
+  const attributes: MutableJsonObject = {}
+  return {
+    exception,
+    attributes,
+    add: (name: string, value: Json): void => {
+      if (name === 'exception.type') exception.type = textOf(value) ?? ''
+      else if (name === 'exception.message') exception.message = textOf(value) ?? ''
+      else if (name === 'exception.stacktrace') exception.stacktrace = textOf(value) ?? ''
+      else put(attributes, name, value)
+    },
+  }
 }
 
 function isException(attributeName: string): boolean {

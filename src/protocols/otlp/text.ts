@@ -2,9 +2,10 @@ import { LIMITS } from '../../occurrence.ts'
 import type { Json, JsonObject } from '../../occurrence.ts'
 import { Refusal } from '../../refusal.ts'
 import { hexOf } from '../derive.ts'
-import { isObject, listOf, numberOf, objectOf, parseJson, textOf } from '../json.ts'
+import { isObject, listOf, numberOf, objectOf, parseJson, put, textOf } from '../json.ts'
+import type { MutableJsonObject } from '../json.ts'
 import type { RefusedItem } from '../protocol.ts'
-import { isErrorRecord, isExceptionEvent } from './signals.ts'
+import { createAttributes, isErrorRecord, isExceptionEvent } from './signals.ts'
 import type { Emitter, Signal, Signals } from './signals.ts'
 
 /**
@@ -18,8 +19,10 @@ export function logsOfText(body: Uint8Array): Signals {
   const { total, refused } = eachRecord(body, LOGS, (record, emitter, index) => {
     const severity = numberOf(record['severityNumber']) ?? 0
     const eventName = textOf(record['eventName']) ?? ''
-    const attributes = pairsOf(record['attributes'])
-    if (!isErrorRecord(severity, eventName, Object.keys(attributes))) return
+    const pairs = listOf(record['attributes'])
+    const isError =
+      isErrorRecord(severity, eventName, []) || isErrorRecord(0, '', pairs.map(nameOf))
+    if (!isError) return
     const time = nanosOf(record['timeUnixNano'])
     signals.push({
       kind: 'log',
@@ -30,7 +33,7 @@ export function logsOfText(body: Uint8Array): Signals {
       severity,
       severityText: textOf(record['severityText']) ?? '',
       body: anyOf(record['body'], LIMITS.metadataDepthMax),
-      attributes,
+      ...signalPairs(pairs),
       traceId: hexOf(textOf(record['traceId']), 32),
       spanId: hexOf(textOf(record['spanId']), 16),
       span: '',
@@ -61,7 +64,7 @@ export function spansOfText(body: Uint8Array): Signals {
         severity: 0,
         severityText: '',
         body: null,
-        attributes: pairsOf([...listOf(span['attributes']), ...listOf(event['attributes'])]),
+        ...signalPairs([...listOf(span['attributes']), ...listOf(event['attributes'])]),
         traceId: hexOf(textOf(span['traceId']), 32),
         spanId: hexOf(textOf(span['spanId']), 16),
         span: textOf(span['name']) ?? '',
@@ -130,12 +133,24 @@ function eachRecord(
   return { total, refused }
 }
 
-function pairsOf(pairs: Json | undefined): JsonObject {
-  return Object.fromEntries(
-    listOf(pairs)
-      .filter(isObject)
-      .map((pair) => [textOf(pair['key']) ?? '', anyOf(pair['value'], LIMITS.metadataDepthMax)]),
-  )
+function signalPairs(pairs: readonly Json[]) {
+  const { exception, attributes, add } = createAttributes()
+  for (const pair of pairs) {
+    if (isObject(pair)) add(nameOf(pair), anyOf(pair['value'], LIMITS.metadataDepthMax))
+  }
+  return { exception, attributes }
+}
+
+function pairsOf(pairs: Json | undefined, depthMax: number = LIMITS.metadataDepthMax): JsonObject {
+  const object: MutableJsonObject = {}
+  for (const pair of listOf(pairs)) {
+    if (isObject(pair)) put(object, nameOf(pair), anyOf(pair['value'], depthMax))
+  }
+  return object
+}
+
+function nameOf(pair: Json): string {
+  return (isObject(pair) ? textOf(pair['key']) : undefined) ?? ''
 }
 
 function anyOf(any: Json | undefined, depthMax: number): Json {
@@ -154,12 +169,7 @@ function anyOf(any: Json | undefined, depthMax: number): Json {
   const array = objectOf(value['arrayValue'])
   if (array !== undefined) return listOf(array['values']).map((each) => anyOf(each, depthMax - 1))
   const entries = objectOf(value['kvlistValue'])
-  if (entries === undefined) return null
-  return Object.fromEntries(
-    listOf(entries['values'])
-      .filter(isObject)
-      .map((pair) => [textOf(pair['key']) ?? '', anyOf(pair['value'], depthMax - 1)]),
-  )
+  return entries === undefined ? null : pairsOf(entries['values'], depthMax - 1)
 }
 
 function nanosOf(value: Json | undefined): string {

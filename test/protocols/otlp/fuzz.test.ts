@@ -1,5 +1,7 @@
+import { fromJsonString, toBinary } from '@bufbuild/protobuf'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { ExportLogsServiceRequestSchema } from '../../../src/protocols/otlp/generated/opentelemetry/proto/collector/logs/v1/logs_service_pb.ts'
 import { otlp } from '../../../src/protocols/otlp/index.ts'
 import { generator, mutate } from '../../fixtures/mutate.ts'
 import { promised } from '../../fixtures/promise.ts'
@@ -143,6 +145,77 @@ test.each([
     fc.assert(
       fc.property(arbitrary, (request) => {
         promised(otlp, post(path, JSON.stringify(request), { 'content-type': 'application/json' }))
+      }),
+      { seed, numRuns: Math.ceil(cases / 15), interruptAfterTimeLimit: budgetMs },
+    )
+  },
+)
+
+const typed = fc.letrec((tie) => ({
+  any: fc.oneof(
+    { depthSize: 'small', withCrossShrink: true },
+    fc.record({ stringValue: fc.string({ unit: 'grapheme' }) }),
+    fc.record({ boolValue: fc.boolean() }),
+    fc.record({ intValue: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }).map(String) }),
+    fc.record({ doubleValue: fc.oneof(fc.integer(), fc.constantFrom(0.1, -1e300, 5e-324, 'NaN')) }),
+    fc.record({
+      bytesValue: fc.uint8Array().map((bytes) => Buffer.from(bytes).toString('base64')),
+    }),
+    fc.record({ arrayValue: fc.record({ values: fc.array(tie('any'), { maxLength: 3 }) }) }),
+    fc.record({ kvlistValue: fc.record({ values: tie('pairs') }) }),
+    fc.constant({}),
+  ),
+  pairs: fc.array(
+    fc.record({
+      key: fc.oneof(
+        fc.constantFrom('exception.type', 'exception.message', '__proto__'),
+        fc.string(),
+      ),
+      value: tie('any'),
+    }),
+    { maxLength: 5 },
+  ),
+}))
+const nanos = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map(String)
+const request = fc.array(
+  fc.record({
+    resource: fc.record({ attributes: typed.pairs }),
+    scopeLogs: fc.array(
+      fc.record({
+        scope: fc.record({ name: fc.string(), version: fc.string() }),
+        logRecords: fc.array(
+          fc.record({
+            timeUnixNano: nanos,
+            observedTimeUnixNano: nanos,
+            severityNumber: fc.integer({ min: 0, max: 24 }),
+            severityText: fc.string(),
+            body: typed.any,
+            attributes: typed.pairs,
+            eventName: fc.oneof(fc.constantFrom('exception', ''), fc.string()),
+          }),
+          { maxLength: 3 },
+        ),
+      }),
+      { maxLength: 2 },
+    ),
+  }),
+  { maxLength: 2 },
+)
+
+test(
+  'what the library writes in protobuf is read as the same in JSON is',
+  { timeout: 600_000 },
+  () => {
+    fc.assert(
+      fc.property(request, (resourceLogs) => {
+        const text = JSON.stringify({ resourceLogs })
+        const message = fromJsonString(ExportLogsServiceRequestSchema, text)
+        const body = toBinary(ExportLogsServiceRequestSchema, message)
+        const fromBytes = otlp.decode(
+          post('/v1/logs', body, { 'content-type': 'application/x-protobuf' }),
+        )
+        const fromText = otlp.decode(post('/v1/logs', text, { 'content-type': 'application/json' }))
+        expect(fromBytes).toEqual(fromText)
       }),
       { seed, numRuns: Math.ceil(cases / 15), interruptAfterTimeLimit: budgetMs },
     )

@@ -1,4 +1,4 @@
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import { create, fromBinary, fromJsonString, toBinary } from '@bufbuild/protobuf'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { describe, expect, test } from 'vitest'
 import { LIMITS } from '../../../src/occurrence.ts'
@@ -115,6 +115,8 @@ describe('log records', () => {
         key: 'map',
         value: { kvlistValue: { values: [{ key: 'a', value: { boolValue: true } }] } },
       },
+      { key: 'bytes', value: { bytesValue: 'AQL/' } },
+      { key: '__proto__', value: { stringValue: 'p' } },
       { key: 'none', value: {} },
     ]
     const expected = {
@@ -127,10 +129,18 @@ describe('log records', () => {
       bool: false,
       list: [1, 'x'],
       map: { a: true },
+      bytes: 'AQL/',
+      ['__proto__']: 'p',
       none: null,
     }
-    const [fromText] = json('/v1/logs', logs([record({ attributes })])).occurrences
+    const request = logs([record({ attributes })])
+    const [fromText] = json('/v1/logs', request).occurrences
     expect(fromText?.metadata['attributes']).toEqual(expected)
+    expect(Object.keys(fromText?.metadata['attributes'] ?? {})).toContain('__proto__')
+    const message = fromJsonString(ExportLogsServiceRequestSchema, request)
+    const body = toBinary(ExportLogsServiceRequestSchema, message)
+    const [fromBytes] = otlp.decode(post('/v1/logs', body, PROTOBUF_TYPE)).occurrences
+    expect(fromBytes).toEqual(fromText)
   })
 
   test('have the same form and id in protobuf as in JSON', () => {
@@ -332,6 +342,43 @@ describe('bad requests', () => {
     const binary = otlp.decode(post('/v1/logs', both, PROTOBUF_TYPE))
     expect(binary.occurrences).toHaveLength(2)
     expect(binary.refused).toMatchObject([{ index: 1 }])
+    // Records of one scope: the second one's severity has the wire type of a text.
+    const good17 = [0x12, 0x02, 0x10, 17]
+    const records = [...good17, 0x12, 0x02, 0x12, 0x00, ...good17]
+    const scope = [0x12, records.length, ...records]
+    const three = otlp.decode(
+      post('/v1/logs', new Uint8Array([0x0a, scope.length, ...scope]), PROTOBUF_TYPE),
+    )
+    expect(three.occurrences).toHaveLength(2)
+    expect(three.refused).toMatchObject([{ index: 1, refusal: { code: 'malformed' } }])
+  })
+
+  test('in protobuf may have their fields in any order, and texts that are no UTF-8', () => {
+    const parts = (path: number, ...inner: readonly number[]) => [path, inner.length, ...inner]
+    const text = (field: number, value: string) =>
+      parts((field << 3) | 2, ...new TextEncoder().encode(value))
+    const attribute = (name: string, value: readonly number[]) =>
+      parts(0x32, ...parts(0x12, ...value), ...text(1, name))
+    const record = parts(
+      0x12,
+      ...attribute('exception.message', parts(0x0a, 0x61, 0xff, 0x62)),
+      ...parts(0x4a, ...new Array<number>(16).fill(0xab)),
+      ...attribute('exception.type', text(1, 'E')),
+    )
+    // The scope's records before its name, and the resource behind its scopes.
+    const scope = parts(0x12, ...record, ...parts(0x0a, ...text(1, 'app')))
+    const version = parts(0x0a, ...text(1, 'service.version'), ...parts(0x12, ...text(1, '7')))
+    const body = parts(0x0a, ...scope, ...parts(0x0a, ...version))
+    const decoded = otlp.decode(post('/v1/logs', new Uint8Array(body), PROTOBUF_TYPE))
+    expect(decoded.occurrences).toMatchObject([
+      {
+        code: 'E',
+        message: 'a\ufffdb',
+        appVersion: '7',
+        traceId: 'ab'.repeat(16),
+        metadata: { scope: { name: 'app' } },
+      },
+    ])
   })
 
   test('of another content type are refused as such', () => {
@@ -363,8 +410,14 @@ describe('bad requests', () => {
     }
     // AnyValue.array_value is field 5, ArrayValue.values field 1, LogRecord.body field 5.
     for (let at = 0; at < 300; at++) bytes = wrap(0x2a, wrap(0x0a, bytes))
-    const body = wrap(0x0a, wrap(0x12, wrap(0x12, wrap(0x2a, bytes))))
-    expect(refusalOf(() => otlp.decode(post('/v1/logs', body, PROTOBUF_TYPE))).code).toBe(
+    // Its severity, field 2, is ERROR.
+    const record = new Uint8Array([0x10, 17, ...wrap(0x2a, bytes)])
+    const body = wrap(0x0a, wrap(0x12, wrap(0x12, record)))
+    const [fromBytes] = otlp.decode(post('/v1/logs', body, PROTOBUF_TYPE)).occurrences
+    expect(JSON.stringify(fromBytes).length).toBeLessThan(5_000)
+    // Groups, which OTLP never had, nest without lengths.
+    const groups = new Uint8Array(100_000).fill(0x1b)
+    expect(refusalOf(() => otlp.decode(post('/v1/logs', groups, PROTOBUF_TYPE))).code).toBe(
       'malformed',
     )
   })
