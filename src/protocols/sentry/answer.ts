@@ -43,7 +43,9 @@ export function refused(
     headers.set('Retry-After', String(seconds))
   }
   const causes = items.map((item) => item.refusal.message)
-  return Response.json({ detail: refusal.message, causes }, { status, headers })
+  // Sentry knows no 401: a request without a key is as forbidden as one with the wrong key.
+  const known = status === 401 ? 403 : status
+  return Response.json({ detail: refusal.message, causes }, { status: known, headers })
 }
 
 const LIMITED = 'default;error;feedback;log_item;security'

@@ -299,6 +299,12 @@ describe('answers', () => {
     expect(answer.headers.get('x-sentry-rate-limits')).toBeNull()
   })
 
+  test('to who has no key are 403: Sentry knows no 401', () => {
+    const refusal = new Refusal('unauthenticated', 'No key.')
+    expect(sentry.refused(refusal, 401).status).toBe(403)
+    expect(sentry.refused(new Refusal('too_large', 'Too large.'), 413).status).toBe(413)
+  })
+
   test('over the limit name the categories that must wait, and leave the others alone', () => {
     const refusal = new Refusal('rate_limited', 'Too many.', { retryAfterSeconds: 7 })
     const answer = sentry.refused(refusal, 429)
