@@ -240,6 +240,15 @@ interface Parts {
   readonly stopping: () => boolean
 }
 
+/** Everyone knows the development key, and writes its Sentry DSN by heart: there any project will do. */
+function admitterOf(keys: Keys): IntakeDeps['admit'] {
+  return (credential, request) => {
+    const caller = keys.admitIngest(credential, request.headers.get('origin'))
+    if (credential !== DEVELOPMENT_KEY || caller.app === undefined) return caller
+    return { app: { ...caller.app, projectId: undefined } }
+  }
+}
+
 function routes(config: Config, host: Host, parts: Parts): Hono {
   const { keys, spool, accept, enter, store } = parts
   const { telemetry, nowMs, inflate } = host
@@ -259,13 +268,7 @@ function routes(config: Config, host: Host, parts: Parts): Hono {
     '/',
     intakeRoutes({
       protocols,
-      admit: (credential, request) => {
-        const caller = keys.admitIngest(credential, request.headers.get('origin'))
-        if (credential !== DEVELOPMENT_KEY || caller.app === undefined) return caller
-        // Everyone knows this key, and writes its Sentry DSN by heart: there any project will do.
-        const { projectId: _, ...app } = caller.app
-        return { app }
-      },
+      admit: admitterOf(keys),
       enter,
       credential: apiKeyOf,
       readBody: reader(config.intake.bodyBytesMax),

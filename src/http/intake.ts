@@ -12,7 +12,7 @@ import { problem, refusalHeaders, STATUS } from './problem.ts'
 interface IntakeApp extends Pick<AppSetting, 'limits' | 'scrub'> {
   readonly id: string
   readonly name: string
-  readonly projectId?: number
+  readonly projectId?: number | undefined
 }
 
 /** See limits/limits.ts. */
