@@ -84,3 +84,12 @@ export const AppSetting = z.object({
 })
 /** See the schema of the same name. */
 export type AppSetting = z.infer<typeof AppSetting>
+
+/**
+ * The DSN by which Sentry SDKs reach an app at `base`, which may have a path.
+ * @see https://develop.sentry.dev/sdk/foundations/transport/authentication/
+ */
+export function dsnOf(base: string, ingestKey: string, projectId: number): string {
+  const { protocol, host, pathname } = new URL(base)
+  return `${protocol}//${ingestKey}@${host}${pathname.replace(/\/+$/, '')}/${projectId}`
+}

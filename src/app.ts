@@ -1,4 +1,5 @@
 import { Hono } from 'hono'
+import { adminApi, databaseOf, openForgetting, openKeySync, type AdminParts } from './app-keys.ts'
 import type { AppSetting } from './app-setting.ts'
 import { DEVELOPMENT_KEY, type Config } from './config.ts'
 import { dashboardApi } from './dashboard/api.ts'
@@ -15,13 +16,12 @@ import { intakeRoutes, type IntakeDeps } from './http/intake.ts'
 import { openapiDocument, openapiRoutes } from './http/openapi.ts'
 import { answerProblems } from './http/problem.ts'
 import { sourceMapRoutes } from './http/sourcemaps.ts'
-import { createKeyFiles } from './keys/files.ts'
 import { apiKeyOf, createKeys, type Keys } from './keys/keys.ts'
 import { createDigest } from './keys/records.ts'
 import { createLimits, type Limits } from './limits/limits.ts'
 import { createQuota, type Quota } from './limits/quota.ts'
 import type { Registrations } from './keys/registrations.ts'
-import { createKeySync, type KeySync } from './keys/sync.ts'
+import type { KeySync } from './keys/sync.ts'
 import type { Grouping, Occurrence } from './occurrence.ts'
 import { createDelivery } from './pipeline/delivery.ts'
 import { group } from './pipeline/group.ts'
@@ -54,8 +54,10 @@ export interface App {
   /** Fails readiness from now on, so that nobody sends us more. */
   readonly unready: () => void
   readonly spool: Spool
-  /** Reads apps and keys from where they are declared: `open` first, then `run` beside everything else. */
-  readonly keySync: KeySync
+  /** Reads apps and keys from where they are declared; to be opened before anything is served. */
+  readonly keySync: Pick<KeySync, 'open' | 'status'>
+  /** Goes on reading them, and removing events of users who are to be forgotten, until told to stop. */
+  readonly watch: (stopping: AbortSignal) => Promise<void>
   /** The counts of quotas, which processes tell each other from time to time. */
   readonly usage: {
     readonly exchange: (signal: AbortSignal) => Promise<void>
@@ -69,6 +71,8 @@ const DAY_MS = 86_400_000
 const FORM_BYTES_MAX = 8_192
 /** Longest a reader of the dashboard waits for an answer. */
 const ASK_MS_MAX = 10_000
+/** What an administrator sends: lists of names and rules. */
+const ADMIN_BODY_BYTES_MAX = 256 * 1024
 /** Longest a question waits for what was accepted just before it. */
 const SETTLE_MS_MAX = 1_000
 
@@ -79,16 +83,9 @@ export async function createApp(
   registrations?: Registrations,
 ): Promise<App> {
   const { telemetry, nowMs } = host
-  const keys = createKeys({
-    apps: config.apps,
-    developmentMode: !config.production,
-    developmentKey: DEVELOPMENT_KEY,
-    digest: createDigest(config.keys.pepper, host.digest),
-    adminKey: config.keys.adminKey,
-    nowMs,
-    registrations,
-  })
-  const keySync = openKeySync(config, host, keys)
+  const keys = keysOf(config, host, registrations)
+  const tables = createKeyTables(databaseOf(config, host))
+  const keySync = openKeySync(config, host, { keys, tables })
   const spool = await openSpool(config, host)
   const pipeline = createPipeline({
     scrub: scrub(),
@@ -106,6 +103,7 @@ export async function createApp(
   const rulesOf = createRules()
   const quota = createQuota(nowMs)
   let stopping = false
+  const forgetting = openForgetting(config, host, () => spool.settle(SETTLE_MS_MAX))
   const store = openStore(config, host, keys)
   const signIn = await signInOf(config, host, store)
   const app = routes(config, host, {
@@ -116,6 +114,7 @@ export async function createApp(
     accept: (occurrences, app) => pipeline.accept(occurrences, rulesOf(app)),
     enter: createLimits({ defaults: config.limits, quota, nowMs }).enter,
     stopping: () => stopping,
+    admin: { tables, keySync, forgetting },
   })
   answerProblems(app, telemetry.bug)
   return {
@@ -132,28 +131,8 @@ export async function createApp(
     spool,
     keySync,
     usage: sharedBy(quota, config, host),
+    watch: together(keySync.run, forgetting.run),
   }
-}
-
-/** Joins the keys to where they are declared. The edge has nothing that runs beside its requests. */
-function openKeySync(config: Config, host: Host, keys: Keys): KeySync {
-  const { clickhouse, telemetry, nowMs, keyFolder, knownKeys } = host
-  const { pepper } = config.keys
-  // Without a pepper of all pods no stored hash could be compared.
-  const isStored = pepper !== undefined && knownKeys !== undefined
-  const tables = createKeyTables({ clickhouse, database: config.clickhouse.database })
-  const { production } = config
-  const forbidden = production ? [DEVELOPMENT_KEY] : []
-  return createKeySync({
-    keys,
-    store: isStored ? tables : undefined,
-    known: knownKeys,
-    folder: keyFolder,
-    files: createKeyFiles({ digest: keys.digest, nowMs, forbidden, production }),
-    read: telemetry.keysRead,
-    say: telemetry.say,
-    nowMs,
-  })
 }
 
 function openStore(config: Config, host: Host, keys: Keys): Store {
@@ -175,6 +154,24 @@ function sharedBy(quota: Quota, config: Config, { clickhouse }: Host): App['usag
   const { database } = config.clickhouse
   const table = createUsageTable({ clickhouse, database, source: crypto.randomUUID() })
   return { ...quota, exchange: (signal) => quota.exchange(table, signal) }
+}
+
+function keysOf(config: Config, host: Host, registrations?: Registrations): Keys {
+  return createKeys({
+    apps: config.apps,
+    developmentMode: !config.production,
+    developmentKey: DEVELOPMENT_KEY,
+    digest: createDigest(config.keys.pepper, host.digest),
+    adminKey: config.keys.adminKey,
+    nowMs: host.nowMs,
+    registrations,
+  })
+}
+
+function together(...runs: readonly ((signal: AbortSignal) => Promise<void>)[]) {
+  return async (signal: AbortSignal): Promise<void> => {
+    await Promise.all(runs.map((run) => run(signal)))
+  }
 }
 
 /** A stage that throws is a bug of ours: the event is kept all the same, in one issue for all such. */
@@ -238,6 +235,13 @@ interface Parts {
   ) => Promise<void>
   readonly enter: Limits['enter']
   readonly stopping: () => boolean
+  readonly admin: AdminParts
+}
+
+const DOCUMENTED = {
+  schemas: { nativeBatch: NativeBatch, dashboard: dashboardSchemas },
+  version: VERSION,
+  protocols,
 }
 
 /** Everyone knows the development key, and writes its Sentry DSN by heart: there any project will do. */
@@ -257,12 +261,7 @@ function routes(config: Config, host: Host, parts: Parts): Hono {
     readBody(request, { bytesMax, inflate, budget }, env)
   const ask = createSettledAsk(telemetry.say, spool)
   const { publicUrl } = config.http
-  const documented = {
-    schemas: { nativeBatch: NativeBatch, dashboard: dashboardSchemas },
-    version: VERSION,
-    publicUrl,
-    protocols,
-  }
+  const documented = { ...DOCUMENTED, publicUrl }
   const app = new Hono()
   app.route(
     '/',
@@ -299,6 +298,11 @@ function routes(config: Config, host: Host, parts: Parts): Hono {
       ask,
       sourceMaps: store.sourceMaps,
     }),
+  )
+  const readAdminBody = reader(ADMIN_BODY_BYTES_MAX)
+  app.route(
+    '/',
+    adminApi(config, host, parts, { ask, readBody: readAdminBody, originOf: originsOf(publicUrl) }),
   )
   return app
 }

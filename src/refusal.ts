@@ -5,6 +5,7 @@ export type RefusalCode =
   | 'forbidden'
   | 'not_found'
   | 'method_not_allowed'
+  | 'conflict'
   | 'timeout'
   | 'too_large'
   | 'unsupported_encoding'

@@ -16,7 +16,7 @@ const RINGS: Readonly<Record<string, Ring>> = {
   sessions: { values: ['words'], types: [] },
   // What the core asks of its runtime: a page of types over those of others.
   host: { values: [], types: ['keys', 'pipeline', 'store', 'telemetry'] },
-  http: { values: ['words'], types: ['protocols', 'host'] },
+  http: { values: ['words'], types: ['protocols', 'host', 'keys'] },
   dashboard: { values: ['words'], types: ['store', 'keys'] },
 }
 const WORDS = [
@@ -32,7 +32,7 @@ const WORDS = [
   'assets.d.ts',
 ]
 /** These know everything, and only each other may know them. */
-const WIRING = ['app.ts', 'index.ts', 'edge.ts', 'main.ts']
+const WIRING = ['app.ts', 'app-keys.ts', 'index.ts', 'edge.ts', 'main.ts']
 /** Made by a generator from a standard; see the README beside it. */
 const GENERATED = 'protocols/otlp/generated/'
 const NODE_ONLY = (path: string) => path === 'main.ts' || path.startsWith('node/')

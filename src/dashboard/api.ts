@@ -1,6 +1,7 @@
 import { Hono } from 'hono'
 import type { Context } from 'hono'
 import type { z } from 'zod'
+import { dsnOf } from '../app-setting.ts'
 import { Refusal } from '../refusal.ts'
 import type { EventFilter, Store, TimeRange, TrendBucket } from '../store/store.ts'
 import { readCursor, writeCursor } from './cursor.ts'
@@ -215,10 +216,4 @@ function filled(
     all.push(known.get(at) ?? empty)
   }
   return all
-}
-
-/** @see https://develop.sentry.dev/sdk/foundations/transport/authentication/ */
-function dsnOf(base: string, ingestKey: string, projectId: number): string {
-  const { protocol, host, pathname } = new URL(base)
-  return `${protocol}//${ingestKey}@${host}${pathname.replace(/\/+$/, '')}/${projectId}`
 }

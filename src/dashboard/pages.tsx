@@ -268,6 +268,7 @@ const TITLES = {
   not_found: [404, 'Nothing here'],
   method_not_allowed: [405, 'That cannot be done here'],
   timeout: [408, 'That took too long'],
+  conflict: [409, 'It is not as you think'],
   too_large: [413, 'That is too much'],
   unsupported_encoding: [415, 'That cannot be read'],
   rate_limited: [429, 'Too many requests'],

@@ -15,6 +15,7 @@ export const REFUSALS = {
   403: ['Forbidden', 'The API key is revoked, has expired, lacks the scope, or is of another app.'],
   404: ['NotFound', 'There is no such thing, or not for this key.'],
   408: ['Timeout', 'The request did not arrive completely in time.'],
+  409: ['Conflict', 'It is so already, or declared where this API cannot change it.'],
   413: ['TooLarge', 'The body is too large, as sent or decompressed.'],
   415: ['UnsupportedEncoding', 'The Content-Encoding is not known here.'],
   429: ['RateLimited', 'Too much at once; `Retry-After` says when to go on.'],

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { ZodOpenApiOperationObject, ZodOpenApiPathsObject } from 'zod-openapi'
+import { adminPaths } from './openapi-admin.ts'
 import { HealthAnswer, LiveAnswer, ReadyAnswer, UnreadyAnswer } from './health.ts'
 import {
   READ,
@@ -108,6 +109,7 @@ export function documentedPaths(schemas: DocumentedSchemas): ZodOpenApiPathsObje
     ...sourceMapPaths(),
     ...dashboardPaths(schemas),
     ...signInPaths(),
+    ...adminPaths(),
     ...operationsPaths(),
   }
 }

@@ -63,6 +63,7 @@ export function openapiDocument({ schemas, version, publicUrl, protocols = [] }:
       { name: 'Source maps' },
       { name: 'Dashboard', description: 'In development mode reads need no key.' },
       { name: 'Sign-in', description: 'Pages for people; `POST` only from a page of this server.' },
+      { name: 'Admin', description: 'Apps, keys, users and the log of changes.' },
       { name: 'Operations', description: 'Open to everyone who reaches the port.' },
     ],
     paths: { ...protocolPaths(protocols), ...documentedPaths(schemas) },

@@ -14,6 +14,7 @@ export const STATUS = {
   not_found: 404,
   method_not_allowed: 405,
   timeout: 408,
+  conflict: 409,
   too_large: 413,
   unsupported_encoding: 415,
   rate_limited: 429,
@@ -75,7 +76,8 @@ export function problem(
 export function answerProblems(app: Hono, bug: (error: unknown) => void): void {
   app.notFound((c) => {
     const methods = methodsOf(app, c.req.path)
-    if (methods.length === 0) {
+    // A route that gave the request on, as a page for a request that wants none, has nothing there.
+    if (methods.length === 0 || methods.includes(c.req.method)) {
       const message = 'There is nothing at this path; GET / names what is here.'
       return answer(c, new Refusal('not_found', message))
     }

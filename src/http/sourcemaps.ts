@@ -1,10 +1,9 @@
 import { Hono } from 'hono'
-import type { Context } from 'hono'
 import { z } from 'zod'
 import { LIMITS } from '../occurrence.ts'
 import { Refusal } from '../refusal.ts'
 import type { Ask } from './ask.ts'
-import type { Body } from './body.ts'
+import { withJsonBody, type ReadBody } from './json-body.ts'
 
 /** A source map as it was uploaded. */
 interface UploadedMap {
@@ -27,8 +26,7 @@ export interface SourceMapDeps {
    * @throws Refusal `unauthenticated` or `forbidden`.
    */
   readonly admit: (request: Request) => { readonly app: { readonly id: string } | undefined }
-  /** As `readBody` of http/body.ts; `env` is Hono's `c.env`. @throws Refusal */
-  readonly readBody: (request: Request, env: unknown) => Promise<Body>
+  readonly readBody: ReadBody
   readonly ask: Ask
   readonly sourceMaps: {
     readonly put: (appId: string, appVersion: string, maps: readonly UploadedMap[]) => Promise<void>
@@ -127,7 +125,7 @@ export function sourceMapRoutes(deps: SourceMapDeps): Hono {
   }
   routes.post('/api/v1/sourcemaps/upload', async (c) => {
     const appId = ownApp(c.req.raw)
-    return withBody(deps, c, SourceMapUpload, async ({ appVersion, ...map }) => {
+    return withJsonBody(deps.readBody, c, SourceMapUpload, async ({ appVersion, ...map }) => {
       await ask(c.req.raw, () => sourceMaps.put(appId, appVersion, [map]))
       const message = `Source map uploaded for ${map.fileName} (v${appVersion})`
       return c.json({ success: true, message })
@@ -135,11 +133,16 @@ export function sourceMapRoutes(deps: SourceMapDeps): Hono {
   })
   routes.post('/api/v1/sourcemaps/upload-batch', async (c) => {
     const appId = ownApp(c.req.raw)
-    return withBody(deps, c, SourceMapBatch, async ({ appVersion, sourceMaps: maps }) => {
-      await ask(c.req.raw, () => sourceMaps.put(appId, appVersion, maps))
-      const message = `Uploaded ${maps.length} source maps for v${appVersion}`
-      return c.json({ success: true, uploaded: maps.length, message })
-    })
+    return withJsonBody(
+      deps.readBody,
+      c,
+      SourceMapBatch,
+      async ({ appVersion, sourceMaps: maps }) => {
+        await ask(c.req.raw, () => sourceMaps.put(appId, appVersion, maps))
+        const message = `Uploaded ${maps.length} source maps for v${appVersion}`
+        return c.json({ success: true, uploaded: maps.length, message })
+      },
+    )
   })
   routes.get('/api/v1/sourcemaps/list', async (c) => {
     const appId = ownApp(c.req.raw)
@@ -155,38 +158,6 @@ export function sourceMapRoutes(deps: SourceMapDeps): Hono {
     return c.json({ success: true, message: `Deleted source maps for v${appVersion}` })
   })
   return routes
-}
-
-/** Runs `act` on the checked body, and holds the body's room until that has ended. */
-async function withBody<Schema extends z.ZodType>(
-  { readBody }: SourceMapDeps,
-  c: Context,
-  schema: Schema,
-  act: (given: z.output<Schema>) => Promise<Response>,
-): Promise<Response> {
-  const body = await readBody(c.req.raw, c.env)
-  try {
-    return await act(parseBody(schema, body.bytes))
-  } finally {
-    body.release()
-  }
-}
-
-/** @throws Refusal `malformed` naming the field. */
-function parseBody<Schema extends z.ZodType>(schema: Schema, body: Uint8Array): z.output<Schema> {
-  const parsed = schema.safeParse(parseJson(body))
-  if (parsed.success) return parsed.data
-  const [issue] = parsed.error.issues
-  const field = issue?.path.join('.') ?? ''
-  throw new Refusal('malformed', `${field || 'The body'} ${issue?.message ?? 'is not valid'}.`)
-}
-
-function parseJson(body: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
-  } catch (cause) {
-    throw new Refusal('malformed', 'The body must be JSON in UTF-8.', { cause })
-  }
 }
 
 function isJsonObject(text: string): boolean {

@@ -195,7 +195,7 @@ export function apiKeyOf(request: Request): string | undefined {
 }
 
 /** @throws RangeError when another app has the project number of this id. */
-function requireOwnNumber({ apps }: Ring, appId: string): void {
+export function requireOwnNumber({ apps }: Ring, appId: string): void {
   const number = projectIdOf(appId)
   for (const app of apps.values()) {
     if (app.projectId === number && app.id !== appId) {

@@ -86,7 +86,7 @@ export function buildRing(declared: ReadonlyMap<Source, Declared>, before: Ring 
 }
 
 /** Whether the key opens anything at that time. */
-function isLive(key: DeclaredKey, nowMs: number): boolean {
+export function isLive(key: DeclaredKey, nowMs: number): boolean {
   return key.revokedAtMs === undefined && (key.expiresAtMs ?? Infinity) > nowMs
 }
 

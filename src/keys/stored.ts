@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { AppOptions } from '../app-setting.ts'
-import { SCOPES, type Declared, type Scope } from './records.ts'
+import { SCOPES, type Declared, type DeclaredKey, type Scope } from './records.ts'
 
 /** Apps and keys as a table or the file of last known keys holds them. */
 export interface Stored {
@@ -49,6 +49,16 @@ export function declaredOfStored({ apps, keys }: Stored): Declared {
       revokedAtMs: key.revokedAtMs,
       readable: key.readable === '' ? undefined : key.readable,
     })),
+  }
+}
+
+/** A declared key as it is stored. */
+export function storedKeyOf(key: DeclaredKey): StoredKey {
+  return {
+    ...{ digest: key.digest, appId: key.appId ?? '', name: key.name },
+    ...{ prefix: key.prefix, lastFour: key.lastFour, scopes: [...key.scopes] },
+    ...{ readable: key.readable ?? '', createdAtMs: key.createdAtMs ?? 0 },
+    ...{ expiresAtMs: key.expiresAtMs, revokedAtMs: key.revokedAtMs },
   }
 }
 

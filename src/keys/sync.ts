@@ -196,8 +196,8 @@ function createUses(
   }
 }
 
-/** False, and at once, when told to stop. */
-function waited(ms: number, stopping: AbortSignal): Promise<boolean> {
+/** Waits; false, and at once, when told to stop. */
+export function waited(ms: number, stopping: AbortSignal): Promise<boolean> {
   if (stopping.aborted) return Promise.resolve(false)
   return new Promise((resolve) => {
     const stop = () => {

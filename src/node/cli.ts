@@ -24,6 +24,10 @@ Usage: error-ingestor [command]
   spool status|verify|export|undeliverable
                     Look at the events that are accepted and not delivered yet: spool --help.
 
+  apps list|create  Look at apps, make one: apps --help.
+  keys list|create|rotate|revoke
+                    The same for their keys: keys --help.
+
   --help            Say this.
   --version         Say the version.
 
@@ -40,6 +44,8 @@ const COMMANDS = {
   serve: runServer,
   migrate: runMigrations,
   spool: runSpool,
+  apps: (asked: Asked) => runKeys('apps', asked),
+  keys: (asked: Asked) => runKeys('keys', asked),
   help: () => print(HELP),
   version: () => print(`${VERSION}\n`),
 } as const
@@ -73,14 +79,15 @@ interface Asked {
   readonly command: keyof typeof COMMANDS
   readonly planOnly: boolean
   readonly waitSeconds: number
-  /** Of `spool`, which reads its own. */
+  /** Of `spool`, `apps` and `keys`, which read their own. */
   readonly rest: readonly string[]
 }
 
 /** @throws UsageError, or parseArgs's own, saying what is wrong with the arguments. */
 function readArguments(args: string[]): Asked {
   const [first, ...rest] = args
-  if (first === 'spool') return { command: first, planOnly: false, waitSeconds: 0, rest }
+  if (first === 'spool' || first === 'apps' || first === 'keys')
+    return { command: first, planOnly: false, waitSeconds: 0, rest }
   const flag = { type: 'boolean', default: false } as const
   const { values, positionals } = parseArgs({
     args,
@@ -167,6 +174,32 @@ async function runSpool({ rest }: Asked): Promise<number> {
       }),
     err: (text) => process.stderr.write(text),
     dataDir: () => readConfig(readEnvironment()).dataDir,
+  })
+}
+
+/** Loaded only when asked for. Asks the server of the options, of the environment, or of this machine. */
+async function runKeys(noun: 'apps' | 'keys', { rest }: Asked): Promise<number> {
+  const { keysCommand } = await import('./keys-cli.ts')
+  return keysCommand(noun, rest, {
+    out: print,
+    async ask(to, path, init) {
+      const env = withSecretFiles(readEnvironment())
+      const { http, keys, production } = readConfig(env)
+      const url = to.url ?? env['ERROR_INGESTOR_URL'] ?? `http://127.0.0.1:${http.port}`
+      const own = to.key ?? env['ERROR_INGESTOR_KEY'] ?? keys.adminKey
+      const key = own ?? (production ? undefined : DEVELOPMENT_KEY)
+      if (key === undefined) {
+        throw new Error('An admin key is needed: --key, ERROR_INGESTOR_KEY or ADMIN_KEY.')
+      }
+      try {
+        const headers = { 'X-API-Key': key, 'Content-Type': 'application/json' }
+        return await fetch(new URL(path, `${url.replace(/\/+$/, '')}/`), { ...init, headers })
+      } catch (cause) {
+        throw new Error(`No server answers at ${url}; start it, or name another by --url.`, {
+          cause,
+        })
+      }
+    },
   })
 }
 

@@ -66,7 +66,7 @@ export async function startServer(
   await app.keySync.open()
   keyGauges(telemetry, app.keySync)
   const stopping = new AbortController()
-  const watching = app.keySync.run(stopping.signal)
+  const watching = app.watch(stopping.signal)
   watching.catch(telemetry.bug)
   const draining = app.drain(stopping.signal, http.graceMs)
   // Reported at once, because stopping may be days away.
@@ -176,7 +176,7 @@ async function untilDone(run: () => Promise<unknown>, end: AbortSignal): Promise
   }
 }
 
-function keyGauges(telemetry: NodeTelemetry, { status }: KeySync): void {
+function keyGauges(telemetry: NodeTelemetry, { status }: Pick<KeySync, 'status'>): void {
   telemetry.gauge(
     'error_ingestor_key_files_bad',
     'Files of KEYS_DIR that cannot be used; 1 too where the whole folder cannot be read.',

@@ -68,6 +68,7 @@ const CODES = {
   forbidden: 7,
   rate_limited: 8,
   quota: 8,
+  conflict: 9,
   method_not_allowed: 12,
   overloaded: 14,
   unauthenticated: 16,
