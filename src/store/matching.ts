@@ -44,6 +44,8 @@ export interface Conditions {
 /** Rows that match, one per id, as a SELECT of the asked columns. */
 export interface Matching {
   readonly select: (columns: string, more?: string) => string
+  /** The same without ids that have more than one row: the table as it lies. */
+  readonly selectSingles: (columns: string, more?: string) => string
   readonly params: Params
 }
 
@@ -58,7 +60,13 @@ export async function matching(
 ): Promise<Matching> {
   const { appId } = params
   const doubles = await ask('doubles', `SELECT 1 FROM (${DOUBLES}) LIMIT 1`, { appId }, signal)
-  return { select: selectOnce(where, doubles.length > 0), params }
+  const withDoubles = doubles.length > 0
+  const singles = withDoubles ? `${where} AND id NOT IN (${DOUBLES})` : where
+  return {
+    select: selectOnce(where, withDoubles),
+    selectSingles: selectOnce(singles, false),
+    params,
+  }
 }
 
 /**

@@ -80,20 +80,25 @@ async function events(
   signal: AbortSignal | undefined,
 ): ReturnType<Store['events']> {
   const { q, ...rest } = filter
-  const { select, params } = await matching(ask, conditionsOf(rest), signal)
+  const { select, selectSingles, params } = await matching(ask, conditionsOf(rest), signal)
   const at = 'offset' in page ? { offset: page.offset } : { after: page.after, offset: 0 }
   const { after, offset } = { after: undefined, ...at }
-  const order = `${after === undefined ? '' : AFTER}
+  const behind = after === undefined ? '' : AFTER
+  // Ids are sorted as text, which the table's order does not give: so first the time down to which
+  // the page reaches, in that order and from its end, and then the ids of no more than that.
+  const newest = (more: string) => `${more} ${behind} AND timestamp >= (
+      SELECT if(count() < {upTo: UInt64}, fromUnixTimestamp64Milli({startMs: Int64}), min(timestamp)) FROM (
+        ${selectSingles('timestamp', `${more} ${behind} ORDER BY timestamp DESC LIMIT {upTo: UInt64}`)}))
     ORDER BY timestamp DESC, toString(id) DESC LIMIT {upTo: UInt64}`
   const text = q === undefined || q === '' ? undefined : textConditions(q)
   // A text in the message and one in the code are looked for apart, each by its own column.
   const places =
     text === undefined
-      ? select('id, timestamp', order)
+      ? select('id, timestamp', newest(''))
       : `SELECT DISTINCT id, timestamp FROM (
-          ${select('id, timestamp', `AND ${text.message} ${order}`)}
+          ${select('id, timestamp', newest(`AND ${text.message}`))}
           UNION ALL
-          ${select('id, timestamp', `AND ${text.code} ${order}`)})`
+          ${select('id, timestamp', newest(`AND ${text.code}`))})`
   // First which events, from the columns of the filter alone, then the texts of those few: one
   // more event than asked for says whether there is a next page.
   const rows = z.array(Place).parse(
