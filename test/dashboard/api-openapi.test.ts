@@ -57,8 +57,19 @@ function routesOf(): string[] {
   return [...ours, ...OTHERS]
 }
 
-/** Routes of the intake and of the pages. */
+/** Routes of the intake, of the admin API and of the pages. */
 const OTHERS = [
+  'GET /api/v1/admin/apps',
+  'POST /api/v1/admin/apps',
+  'GET /api/v1/admin/apps/{app}',
+  'PATCH /api/v1/admin/apps/{app}',
+  'DELETE /api/v1/admin/apps/{app}/users/{userId}',
+  'GET /api/v1/admin/apps/{app}/deletions/{id}',
+  'GET /api/v1/admin/keys',
+  'POST /api/v1/admin/keys',
+  'DELETE /api/v1/admin/keys/{id}',
+  'POST /api/v1/admin/keys/{id}/rotate',
+  'GET /api/v1/admin/audit',
   'POST /api/v1/ingest',
   'GET /api/v1/ingest/test',
   'GET /docs',

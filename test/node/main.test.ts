@@ -139,7 +139,8 @@ describe('the command', () => {
     const cwd = await folder()
     await writeFile(join(cwd, '.env'), 'RETENTION_DAYS=from-the-file\n')
     expect((await run(cwd).done()).errors).toContain('RETENTION_DAYS')
-    const production = run(cwd, [], { NODE_ENV: 'production', ...remote() })
+    const APPS = '[{"id": "shop", "name": "Shop", "keys": [{"key": "ei_of_a_test_0123456789"}]}]'
+    const production = run(cwd, [], { NODE_ENV: 'production', APPS, ...remote() })
     await production.url()
     production.child.kill('SIGTERM')
     expect(await production.ended).toEqual({ code: 0, by: null })
