@@ -2,6 +2,7 @@ import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
 import { pageRoutes, type PageDeps } from '../../../src/dashboard/pages.tsx'
 import { createAsk } from '../../../src/http/ask.ts'
+import { answerProblems } from '../../../src/http/problem.ts'
 import type { App } from '../../../src/keys/ring.ts'
 import { Refusal } from '../../../src/refusal.ts'
 
@@ -39,7 +40,9 @@ export function site(given: Partial<PageDeps> & Pick<PageDeps, 'store'>): Hono {
   })
   const app = new Hono()
   app.route('/', routes)
-  app.notFound((c) => c.json({ success: false, error: 'Not found.' }, 404))
+  answerProblems(app, (error) => {
+    throw error
+  })
   return app
 }
 
