@@ -1,10 +1,12 @@
 // `npm run render`: writes into the documents and the chart what the code says. Tests fail when it is stale.
 import { readFile, writeFile } from 'node:fs/promises'
 import { Environment, SECRET_SETTINGS } from '../src/config.ts'
+import { definitionOf, METRIC_NAMES } from '../src/node/metrics.ts'
 import { renderValuesSchema } from './chart.ts'
 
 const VALUES = new URL('../charts/error-ingestor/values.schema.json', import.meta.url)
 const README = new URL('../README.md', import.meta.url)
+const METRICS = new URL('metrics.md', import.meta.url)
 
 /** The README with the table of settings as src/config.ts has them. */
 export function renderSettings(readme: string): string {
@@ -17,6 +19,21 @@ export function renderSettings(readme: string): string {
   })
   const table = ['| setting | default | what it is |', '| --- | --- | --- |', ...rows].join('\n')
   return between(readme, 'settings', `\n${table}\n`)
+}
+
+/** docs/metrics.md with the metrics as src/node/metrics.ts has them. */
+export function renderMetrics(page: string): string {
+  const rows = METRIC_NAMES.map((name) => {
+    const { type, help, labels = {}, buckets, look = '' } = definitionOf(name)
+    const named = Object.entries(labels).map(([label, values]) => `\`${label}\`: ${values}`)
+    const bounds = buckets === undefined ? [] : [`buckets: ${buckets.join(', ')}`]
+    return `| \`${name}\` | ${type} | ${help} | ${[...named, ...bounds].join('<br>')} | ${look} |`
+  })
+  const head = [
+    '| metric | type | what it is | labels | look when |',
+    '| --- | --- | --- | --- | --- |',
+  ]
+  return between(page, 'metrics', `\n${[...head, ...rows].join('\n')}\n`)
 }
 
 function between(text: string, name: string, content: string): string {
@@ -37,4 +54,5 @@ function defaultText(name: string, value: unknown): string {
 if (import.meta.main) {
   await writeFile(README, renderSettings(await readFile(README, 'utf8')))
   await writeFile(VALUES, renderValuesSchema(await readFile(VALUES, 'utf8')))
+  await writeFile(METRICS, renderMetrics(await readFile(METRICS, 'utf8')))
 }

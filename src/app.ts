@@ -1,4 +1,5 @@
 import { Hono } from 'hono'
+import { groupWith, openSpool } from './app-delivery.ts'
 import { adminApi, databaseOf, openForgetting, openKeySync, type AdminParts } from './app-keys.ts'
 import type { AppSetting } from './app-setting.ts'
 import { DEVELOPMENT_KEY, type Config } from './config.ts'
@@ -22,9 +23,7 @@ import { createLimits, type Limits } from './limits/limits.ts'
 import { createQuota, type Quota } from './limits/quota.ts'
 import type { Registrations } from './keys/registrations.ts'
 import type { KeySync } from './keys/sync.ts'
-import type { Grouping, Occurrence } from './occurrence.ts'
-import { createDelivery } from './pipeline/delivery.ts'
-import { group } from './pipeline/group.ts'
+import type { Occurrence } from './occurrence.ts'
 import { createPipeline } from './pipeline/pipeline.ts'
 import { createRules } from './pipeline/rules.ts'
 import { scrub } from './pipeline/scrub.ts'
@@ -36,14 +35,13 @@ import { NativeBatch } from './protocols/native/event.ts'
 import { createReaders } from './sessions/reader.ts'
 import { openSignIn, type SignIn } from './sessions/sign-in.ts'
 import { createKeyTables } from './store/keys.ts'
-import { knownIds, recordDoubles, storedIds } from './store/known.ts'
 import { SCHEMA_VERSION } from './store/migrate.ts'
 import { createStore } from './store/queries.ts'
 import type { Store } from './store/store.ts'
-import { isContentRefusal, isStoreTrouble } from './store/refused.ts'
 import { giveBack } from './store/rowbinary.ts'
-import { blockTarget, decodeRow, encodeRows, identify } from './store/rows.ts'
+import { encodeRows } from './store/rows.ts'
 import { createUsageTable } from './store/usage.ts'
+import { NO_TRACER, type Tracer } from './trace.ts'
 import { VERSION } from './version.ts'
 
 /** The whole service, minus its runtime. */
@@ -82,7 +80,7 @@ export async function createApp(
   host: Host,
   registrations?: Registrations,
 ): Promise<App> {
-  const { telemetry, nowMs } = host
+  const { telemetry, nowMs, tracer = NO_TRACER } = host
   const keys = keysOf(config, host, registrations)
   const tables = createKeyTables(databaseOf(config, host))
   const keySync = openKeySync(config, host, { keys, tables })
@@ -96,6 +94,8 @@ export async function createApp(
     append: spool.append,
     retentionMs: retentionOf(config, keys),
     spikes: createSpikeGuard(),
+    kept: telemetry.kept,
+    here: tracer.here,
     outcome: telemetry.outcome,
     stage: telemetry.stage,
     nowMs,
@@ -118,12 +118,7 @@ export async function createApp(
   })
   answerProblems(app, telemetry.bug)
   return {
-    fetch: withAccess({
-      fetch: (request, env, context) => app.fetch(request, env, context),
-      log: host.answered,
-      nowMs,
-      clientOf: host.clientOf,
-    }),
+    fetch: fetchOf(app, host, tracer),
     drain: spool.drain,
     unready: () => {
       stopping = true
@@ -133,6 +128,19 @@ export async function createApp(
     usage: sharedBy(quota, config, host),
     watch: together(keySync.run, forgetting.run),
   }
+}
+
+/** The routes behind what holds for every request: its trace, its id and its line. */
+function fetchOf(app: Hono, { answered, nowMs, clientOf }: Host, { request: traced }: Tracer) {
+  const answer = withAccess({
+    fetch: (request, env, context) => app.fetch(request, env, context),
+    log: answered,
+    nowMs,
+    clientOf,
+  })
+  const fetch: AccessFetch = (request, env, context) =>
+    traced(request, () => answer(request, env, context))
+  return fetch
 }
 
 function openStore(config: Config, host: Host, keys: Keys): Store {
@@ -172,56 +180,6 @@ function together(...runs: readonly ((signal: AbortSignal) => Promise<void>)[]) 
   return async (signal: AbortSignal): Promise<void> => {
     await Promise.all(runs.map((run) => run(signal)))
   }
-}
-
-/** A stage that throws is a bug of ours: the event is kept all the same, in one issue for all such. */
-function groupWith(bug: Host['telemetry']['bug']): (occurrence: Occurrence) => Grouping {
-  return (occurrence) => {
-    try {
-      return group(occurrence)
-    } catch (error) {
-      bug(error)
-      return UNGROUPED
-    }
-  }
-}
-
-const NO_FINGERPRINT = `v1:${'0'.repeat(32)}`
-const UNGROUPED: Grouping = {
-  fingerprint: NO_FINGERPRINT,
-  secondary: NO_FINGERPRINT,
-  basis: 'message',
-  components: [],
-}
-
-/** Joins the half of the pipeline after the yes to the store. */
-function openSpool(config: Config, host: Host): Promise<Spool> {
-  const { clickhouse, telemetry, nowMs, recent, digest } = host
-  const { database } = config.clickhouse
-  const delivery = createDelivery({
-    identify,
-    decode: decodeRow,
-    encode: (occurrences) => encodeRows(occurrences, groupWith(telemetry.bug)),
-    recordDoubles: (rows, signal) => recordDoubles(clickhouse, database, rows, signal),
-    knownIds: (rows, signal) => knownIds(clickhouse, database, rows, signal),
-    storedIds: (rows, signal) => storedIds(clickhouse, database, rows, signal),
-    insert: ({ format, body, token }, signal) =>
-      clickhouse.insert(
-        { ...blockTarget(format), body, settings: { insert_deduplication_token: token } },
-        { signal },
-      ),
-    isContentRefusal,
-    isStoreTrouble,
-    recent,
-    digest,
-    outcome: telemetry.outcome,
-    stage: telemetry.stage,
-    say: telemetry.say,
-    bug: telemetry.bug,
-    nowMs,
-    random: Math.random,
-  })
-  return host.openSpool(delivery)
 }
 
 interface Parts {
@@ -272,8 +230,7 @@ function routes(config: Config, host: Host, parts: Parts): Hono {
       credential: apiKeyOf,
       readBody: reader(config.intake.bodyBytesMax),
       accept,
-      outcome: telemetry.outcome,
-      discarded: discardedTo(telemetry),
+      telemetry,
       nowMs,
       eventsMax: config.intake.eventsMax,
     }),
@@ -282,7 +239,7 @@ function routes(config: Config, host: Host, parts: Parts): Hono {
   app.route('/', openapiRoutes(documented))
   app.route(
     '/',
-    dashboardRoutes(config, parts, {
+    dashboardRoutes(config, parts, ledgerOf(host), {
       ask,
       nowMs,
       readForm: reader(FORM_BYTES_MAX),
@@ -305,14 +262,6 @@ function routes(config: Config, host: Host, parts: Parts): Hono {
     adminApi(config, host, parts, { ask, readBody: readAdminBody, originOf: originsOf(publicUrl) }),
   )
   return app
-}
-
-function discardedTo(telemetry: Host['telemetry']): NonNullable<IntakeDeps['discarded']> {
-  return (protocol, parts) => {
-    for (const { by, category, reason, count } of parts) {
-      telemetry.discarded(protocol, by, category, reason, count)
-    }
-  }
 }
 
 /** Sign-in as the settings say it. */
@@ -344,6 +293,7 @@ function healthOf(config: Config, host: Host, { spool, stopping, store }: Parts)
 function dashboardRoutes(
   config: Config,
   { keys, store, signIn }: Parts,
+  settleLedger: () => Promise<void>,
   rest: Pick<PageDeps, 'ask' | 'nowMs' | 'openapi'> & Pick<SignInPagesDeps, 'readForm'>,
 ): Hono {
   const { publicUrl } = config.http
@@ -351,6 +301,7 @@ function dashboardRoutes(
   const { readForm, ...read } = {
     ...rest,
     store,
+    settleLedger,
     apps: keys.apps,
     originOf: originsOf(publicUrl),
     admitRead: createReaders({
@@ -381,6 +332,9 @@ function clientsOf(publicUrl: string | undefined) {
     return origin === undefined ? client : { ...client, origin }
   }
 }
+
+/** The edge keeps no ledger, and has nothing to put there. */
+const ledgerOf = ({ settleLedger }: Host) => settleLedger ?? (() => Promise.resolve())
 
 /** Questions see what was accepted before them, where that takes no longer than a moment. */
 function createSettledAsk(say: Host['telemetry']['say'], spool: Spool): Ask {

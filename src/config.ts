@@ -4,6 +4,8 @@ import { signInOf, signInProblems, signInSettings } from './sign-in-setting.ts'
 
 const count = z.coerce.number().int().positive()
 const bytes = count
+const share = z.coerce.number().min(0).max(1)
+const httpUrl = z.url({ protocol: /^https?$/ })
 const milliseconds = z.coerce.number().int().nonnegative()
 const perSecond = z.coerce.number().positive().max(1_000_000)
 const port = z.coerce.number().int().min(0).max(65_535)
@@ -85,7 +87,7 @@ export const Environment = z.object({
     .describe('Most open connections; what comes beyond is closed at once.'),
   ...signInSettings,
   CLICKHOUSE_HOST: z
-    .union([z.url({ protocol: /^https?$/ }), z.literal('embedded')])
+    .union([httpUrl, z.literal('embedded')])
     .optional()
     .describe(
       'ClickHouse over HTTP, or `embedded`. Default http://localhost:8123; in development mode the embedded one when nothing answers there.',
@@ -201,6 +203,10 @@ export const Environment = z.object({
     .default(10_000)
     .describe('Time for open requests and the last delivery before the rest is left on disk.'),
   METRICS_PORT: port.optional().describe('Serves /metrics on a port of its own too.'),
+  OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl.optional().describe('Where our traces go by OTLP, if any.'),
+  OTEL_TRACES_SAMPLER_ARG: share
+    .default(0.01)
+    .describe('Share of the requests that are traced, beside those whose client says so.'),
   LOG_LEVEL: z
     .enum(['error', 'warn', 'info', 'debug', 'silent'])
     .default('info')
@@ -265,6 +271,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>) {
       ageMsMax: e.DELIVERY_AGE_MS_MAX,
     },
     readyWithoutStore: e.READY_WITHOUT_STORE,
+    tracing: { endpoint: e.OTEL_EXPORTER_OTLP_ENDPOINT, sampleRatio: e.OTEL_TRACES_SAMPLER_ARG },
     logLevel: e.LOG_LEVEL,
   })
 }

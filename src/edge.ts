@@ -51,10 +51,14 @@ function open(env: Env): Promise<App> {
   const writer = connect({ user, password })
   return createApp(config, {
     telemetry: {
+      received: () => undefined,
+      kept: () => undefined,
       outcome: () => undefined,
+      delivered: () => undefined,
       discarded: () => undefined,
       stage: () => undefined,
       keysRead: () => undefined,
+      inserted: () => undefined,
       say: (level, text, fields) => {
         if (level !== 'debug') console[level](JSON.stringify({ level, msg: text, ...fields }))
       },

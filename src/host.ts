@@ -4,10 +4,13 @@ import type { RecentIds } from './pipeline/recent.ts'
 import type { Spool } from './pipeline/spool.ts'
 import type { ClickHouse } from './store/clickhouse.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
+import type { Tracer } from './trace.ts'
 
 /** All the core asks of the runtime it lives in. To run somewhere new, implement this page. */
 export interface Host {
   readonly telemetry: Telemetry
+  /** Absent where nothing is traced. */
+  readonly tracer?: Tracer
   readonly clickhouse: ClickHouse
   /** The same ClickHouse, as a user who may be unable to write: for the questions of dashboard and API. */
   readonly reader: ClickHouse
@@ -21,6 +24,11 @@ export interface Host {
   readonly recent: RecentIds
   /** The same for the same texts in the same order, and for no others. */
   readonly digest: (texts: readonly string[]) => string
+  /**
+   * Puts what is counted until now into the ledger that questions read; resolves when it is there, or
+   * after a moment. Absent where no ledger is kept.
+   */
+  readonly settleLedger?: () => Promise<void>
   readonly inflate: Inflate
   /**
    * Reads the folder of apps and keys; answers undefined as long as nothing has changed. Absent where

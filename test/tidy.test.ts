@@ -15,7 +15,7 @@ const RINGS: Readonly<Record<string, Ring>> = {
   telemetry: { values: ['words'], types: [] },
   sessions: { values: ['words'], types: [] },
   // What the core asks of its runtime: a page of types over those of others.
-  host: { values: [], types: ['keys', 'pipeline', 'store', 'telemetry'] },
+  host: { values: [], types: ['words', 'keys', 'pipeline', 'store', 'telemetry'] },
   http: { values: ['words'], types: ['protocols', 'host', 'keys'] },
   dashboard: { values: ['words'], types: ['store', 'keys'] },
 }
@@ -25,6 +25,7 @@ const WORDS = [
   'refusal.ts',
   'sign-in-setting.ts',
   'outcome.ts',
+  'trace.ts',
   'config.ts',
   'version.ts',
   'remember.ts',
@@ -32,7 +33,7 @@ const WORDS = [
   'assets.d.ts',
 ]
 /** These know everything, and only each other may know them. */
-const WIRING = ['app.ts', 'app-keys.ts', 'index.ts', 'edge.ts', 'main.ts']
+const WIRING = ['app.ts', 'app-delivery.ts', 'app-keys.ts', 'index.ts', 'edge.ts', 'main.ts']
 /** Made by a generator from a standard; see the README beside it. */
 const GENERATED = 'protocols/otlp/generated/'
 const NODE_ONLY = (path: string) => path === 'main.ts' || path.startsWith('node/')

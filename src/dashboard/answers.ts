@@ -1,6 +1,14 @@
 import { z } from 'zod'
 import { LEVELS, PLATFORMS, STACK_PARSERS } from '../occurrence.ts'
-import { CodesQuery, ErrorQuery, ErrorsQuery, IssuesQuery, TrendsQuery } from './query.ts'
+import { OUTCOMES } from '../outcome.ts'
+import {
+  CodesQuery,
+  ErrorQuery,
+  ErrorsQuery,
+  IssuesQuery,
+  LedgerQuery,
+  TrendsQuery,
+} from './query.ts'
 
 const nullableText = z.string().nullable()
 const nullableNumber = z.number().nullable()
@@ -119,6 +127,38 @@ const IssuesAnswer = z.strictObject({
     .describe('Most frequent first.'),
 })
 
+/** Answer of `GET /dashboard/api/ledger`. */
+const LedgerAnswer = z.strictObject({
+  success,
+  totals: z.strictObject({
+    received: count.describe('The sum of the others: all that ended in the range.'),
+    ...{ stored: count, duplicate: count, dropped: count, refused: count, undeliverable: count },
+    lost: count.describe('Accepted, and not found again on the disk.'),
+  }),
+  ledger: z
+    .array(
+      z.strictObject({
+        time: time.describe('Start of the bucket in UTC.'),
+        protocol: z.string().describe('Empty where nobody knows.'),
+        outcome: z.enum(OUTCOMES),
+        reason: z.string().describe('Of what was refused or dropped, else empty.'),
+        count,
+      }),
+    )
+    .describe('By bucket, protocol, outcome and reason, oldest first.'),
+  unsent: z
+    .array(
+      z.strictObject({
+        time,
+        protocol: z.string(),
+        category: z.string(),
+        reason: z.string(),
+        count,
+      }),
+    )
+    .describe('What SDKs say they dropped before they sent it; in no total.'),
+})
+
 /** Answer of `GET /dashboard/api/apps`. */
 const AppsAnswer = z.strictObject({
   success,
@@ -140,10 +180,12 @@ export const dashboardSchemas = {
   trendsQuery: TrendsQuery,
   codesQuery: CodesQuery,
   issuesQuery: IssuesQuery,
+  ledgerQuery: LedgerQuery,
   errorsAnswer: ErrorsAnswer,
   errorAnswer: ErrorAnswer,
   trendsAnswer: TrendsAnswer,
   codesAnswer: CodesAnswer,
   issuesAnswer: IssuesAnswer,
+  ledgerAnswer: LedgerAnswer,
   appsAnswer: AppsAnswer,
 } as const

@@ -5,11 +5,13 @@ import { dsnOf } from '../app-setting.ts'
 import { Refusal } from '../refusal.ts'
 import type { EventFilter, Store, TimeRange, TrendBucket } from '../store/store.ts'
 import { readCursor, writeCursor } from './cursor.ts'
+import { ledgerAnswer } from './ledger.ts'
 import {
   CodesQuery,
   ErrorQuery,
   ErrorsQuery,
   IssuesQuery,
+  LedgerQuery,
   TrendsQuery,
   readQuery,
 } from './query.ts'
@@ -32,7 +34,7 @@ interface ApiReader {
 
 /** What `dashboardApi` stands on. */
 export interface DashboardApiDeps {
-  readonly store: Pick<Store, 'events' | 'event' | 'trends' | 'codes' | 'issues'>
+  readonly store: Pick<Store, 'events' | 'event' | 'trends' | 'codes' | 'issues' | 'ledger'>
   /**
    * Lets the reader of `appId` in, or of whatever the key may read where that is absent.
    * The answer's `app` is undefined for a reader of several: `apps` says which, else of all.
@@ -51,6 +53,8 @@ export interface DashboardApiDeps {
   ) => Promise<Answer>
   /** Where the client of a request reaches us, for links: an origin, or a URL with a path. */
   readonly originOf: (request: Request, env: unknown) => string
+  /** Puts what is counted until now where `store.ledger` finds it; never rejects. */
+  readonly settleLedger: () => Promise<void>
   readonly nowMs: () => number
 }
 
@@ -104,6 +108,21 @@ export function dashboardApi(deps: DashboardApiDeps): Hono {
       store.issues(query.appId, range, query.limit, signal),
     )
     return c.json({ success: true, issues })
+  })
+  api.get('/dashboard/api/ledger', async (c) => {
+    const { app, apps: some } = await deps.admitRead(c.req.raw, undefined, c.env)
+    const { appId, granularity, ...times } = readQuery(LedgerQuery, c.req.raw)
+    // What no app sent, and the sum of all apps, is for those who may read them all.
+    if (appId === undefined && (app !== undefined || some !== undefined)) {
+      throw new Refusal('malformed', 'appId is needed: say the id of the app, as ?appId=test-app.')
+    }
+    await deps.admitRead(c.req.raw, appId, c.env)
+    const range = rangeOf(times, deps.nowMs(), ERRORS_RANGE_MS)
+    const entries = await ask(c.req.raw, async (signal) => {
+      await deps.settleLedger()
+      return store.ledger(appId, range, granularity, signal)
+    })
+    return c.json({ success: true, ...ledgerAnswer(entries) })
   })
   api.get('/dashboard/api/apps', async (c) => {
     const { app, apps: some } = await deps.admitRead(c.req.raw, undefined, c.env)

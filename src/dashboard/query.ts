@@ -105,6 +105,15 @@ export const IssuesQuery = z.object({
 /** Query of `GET /dashboard/api/codes`. */
 export const CodesQuery = z.object({ appId, ...range })
 
+/** Query of `GET /dashboard/api/ledger`. */
+export const LedgerQuery = z.object({
+  appId: appId
+    .optional()
+    .describe('The app; absent for all of them and for what no app sent, to a key of all apps.'),
+  ...range,
+  granularity: oneOf(['hour', 'day']).default('hour').describe('Size of a bucket, in UTC.'),
+})
+
 /**
  * The query of a request, checked. An empty parameter counts as absent, except `cursor`;
  * unknown parameters are ignored.

@@ -48,9 +48,18 @@ export interface IntakeDeps {
   readonly readBody: (request: Request, env: unknown) => Promise<Body>
   /** Resolves once every occurrence is durable. @throws Refusal `overloaded`; then none is. */
   readonly accept: (occurrences: readonly Occurrence[], app: IntakeApp) => Promise<void>
-  readonly outcome: (protocol: string, outcome: Outcome, count: number) => void
-  /** Parts of requests that are neither kept nor refused. */
-  readonly discarded?: (protocol: string, parts: NonNullable<Decoded['discarded']>) => void
+  /** Hears of every event what became of it, once. */
+  readonly telemetry: {
+    readonly received: (protocol: string, count: number, bytes: number) => void
+    /** The app's id is empty where it is not known. */
+    readonly outcome: (appId: string, protocol: string, outcome: Outcome, count: number) => void
+    /** Parts of requests that are neither kept nor refused. */
+    readonly discarded: (
+      appId: string,
+      protocol: string,
+      parts: NonNullable<Decoded['discarded']>,
+    ) => void
+  }
   readonly nowMs: () => number
   /** Most events that one request may carry. */
   readonly eventsMax: number
@@ -95,10 +104,11 @@ async function take(deps: IntakeDeps, protocol: Protocol, c: Context): Promise<R
     if (!(error instanceof Refusal)) {
       // A bug: the app's onError answers 500 and reports it; browsers may read that answer too.
       for (const [name, value] of Object.entries(CORS)) c.header(name, value)
+      ends.failed('internal')
       throw error
     }
     gate?.giveBack()
-    ends.failed(error)
+    ends.failed(error.code)
     const reply = protocol.refused(error, STATUS[error.code], undefined, request)
     return respond(c, reply, refusalHeaders(error))
   } finally {
@@ -150,8 +160,10 @@ function decide(
   }
   const { occurrences } = decoded
   gate?.take(occurrences.length)
+  // First, because a bug in it must not leave events behind that are kept and refused.
+  const reply = protocol.accepted(decoded, request)
   const accepting = occurrences.length > 0 ? deps.accept(occurrences, app) : Promise.resolve()
-  return { accepting, reply: protocol.accepted(decoded, request), headers: {} }
+  return { accepting, reply, headers: {} }
 }
 
 async function test(deps: IntakeDeps, c: Context): Promise<Response> {
@@ -186,28 +198,38 @@ function noneValid({ occurrences, refused }: Decoded): Refusal | undefined {
 function createEnds(deps: IntakeDeps, protocol: string, env: unknown) {
   const facts = factsOf(env)
   if (facts !== undefined) facts.protocol = protocol
+  let appId = ''
+  let bytes = 0
   /** Counts only: the events themselves must be free to go. */
   let read: { readonly occurrences: number; readonly refused: readonly RefusalCode[] } | undefined
-  const say = (accepted: number, refused: number, refusal?: Refusal): void => {
+  let isEnded = false
+  const say = (accepted: number, refused: number, code?: Reason): void => {
+    isEnded = true
     if (facts === undefined) return
     facts.accepted = accepted
     facts.refused = refused
-    if (refusal !== undefined) facts.code = refusal.code
+    if (code !== undefined) facts.code = code
   }
   const countItems = (): void => {
-    for (const reason of read?.refused ?? []) deps.outcome(protocol, { kind: 'refused', reason }, 1)
+    for (const reason of read?.refused ?? []) {
+      deps.telemetry.outcome(appId, protocol, { kind: 'refused', reason }, 1)
+    }
   }
   return {
-    of: (appId: string): void => {
+    of: (id: string): void => {
+      appId = id
       if (facts !== undefined) facts.appId = appId
     },
-    know: (bytes: number): void => {
+    know: (length: number): void => {
+      bytes = length
       if (facts !== undefined) facts.bytes = bytes
     },
     decoded: (decoded: Decoded): void => {
       const { occurrences, refused } = decoded
       read = { occurrences: occurrences.length, refused: refused.map((item) => item.refusal.code) }
-      if (decoded.discarded !== undefined) deps.discarded?.(protocol, decoded.discarded)
+      deps.telemetry.received(protocol, occurrences.length + refused.length, bytes)
+      if (decoded.discarded !== undefined)
+        deps.telemetry.discarded(appId, protocol, decoded.discarded)
     },
     accepted: (): void => {
       countItems()
@@ -215,17 +237,22 @@ function createEnds(deps: IntakeDeps, protocol: string, env: unknown) {
     },
     refused: (refusal: Refusal): void => {
       countItems()
-      say(0, read?.refused.length ?? 0, refusal)
+      say(0, read?.refused.length ?? 0, refusal.code)
     },
-    failed: (refusal: Refusal): void => {
+    failed: (reason: Reason): void => {
+      // A bug that comes after the end changes the answer, not what became of the events.
+      if (isEnded) return
       // Until it is decoded, a request counts as one event.
+      if (read === undefined) deps.telemetry.received(protocol, 1, bytes)
       const count = read === undefined ? 1 : read.occurrences
-      if (count > 0) deps.outcome(protocol, { kind: 'refused', reason: refusal.code }, count)
+      if (count > 0) deps.telemetry.outcome(appId, protocol, { kind: 'refused', reason }, count)
       countItems()
-      say(0, count + (read?.refused.length ?? 0), refusal)
+      say(0, count + (read?.refused.length ?? 0), reason)
     },
   }
 }
+
+type Reason = RefusalCode | 'internal'
 
 /** Any origin may send events, and none of its cookies: so the answer never varies by origin. */
 const CORS = {

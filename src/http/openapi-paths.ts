@@ -30,6 +30,8 @@ export interface DocumentedSchemas {
     readonly trendsQuery: z.ZodObject
     readonly codesQuery: z.ZodObject
     readonly issuesQuery: z.ZodObject
+    readonly ledgerQuery: z.ZodObject
+    readonly ledgerAnswer: z.ZodType
     readonly errorsAnswer: z.ZodType
     readonly errorAnswer: z.ZodType
     readonly trendsAnswer: z.ZodType
@@ -208,7 +210,8 @@ function dashboardPaths({ dashboard: d }: DocumentedSchemas): ZodOpenApiPathsObj
   })
   const id = z.string().describe('Id of the event: a UUID in either case.')
   const one = { path: z.object({ id }), query: d.errorQuery }
-  const { errorsAnswer, errorAnswer, trendsAnswer, codesAnswer, issuesAnswer, appsAnswer } = d
+  const { errorsAnswer, errorAnswer, trendsAnswer, codesAnswer } = d
+  const { issuesAnswer, ledgerAnswer, appsAnswer } = d
   const ask = (...args: Parameters<typeof question>) => ({ get: question(...args) })
   return {
     '/dashboard/api/errors': ask(
@@ -241,6 +244,14 @@ function dashboardPaths({ dashboard: d }: DocumentedSchemas): ZodOpenApiPathsObj
       'Issues with counts',
       issuesAnswer,
       { query: d.issuesQuery },
+      400,
+      503,
+    ),
+    '/dashboard/api/ledger': ask(
+      'readLedger',
+      'How events ended, by hour or day',
+      ledgerAnswer,
+      { query: d.ledgerQuery },
       400,
       503,
     ),

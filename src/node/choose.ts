@@ -28,6 +28,8 @@ export interface ChooseDeps {
   readonly say: (level: 'error' | 'warn' | 'info', text: string, fields?: object) => void
   /** Gives the start of an embedded one up. */
   readonly signal?: AbortSignal | undefined
+  /** As nodeClickHouse's. */
+  readonly traceparent?: (() => string | undefined) | undefined
   /** Where to look when nothing was configured; ClickHouse's own default address where absent. */
   readonly defaultUrl?: string
 }
@@ -41,18 +43,26 @@ export interface ChooseDeps {
  */
 export async function chooseClickHouse(
   config: Config,
-  { say, signal, defaultUrl = DEFAULT_URL }: ChooseDeps,
+  { say, signal, traceparent, defaultUrl = DEFAULT_URL }: ChooseDeps,
 ): Promise<ChosenClickHouse> {
   const { host } = config.clickhouse
-  if (host === 'embedded') return embedded(config, say, signal)
-  if (host !== undefined) return remote(config, host)
-  if (config.production || (await answers(defaultUrl))) return remote(config, defaultUrl)
-  return embedded(config, say, signal)
+  const own = () => embedded(config, { say, signal, traceparent })
+  if (host === 'embedded') return own()
+  if (host !== undefined) return remote(config, host, traceparent)
+  if (config.production || (await answers(defaultUrl))) {
+    return remote(config, defaultUrl, traceparent)
+  }
+  return own()
 }
 
-function remote(config: Config, url: string): ChosenClickHouse {
+function remote(
+  config: Config,
+  url: string,
+  traceparent: ChooseDeps['traceparent'],
+): ChosenClickHouse {
   const { user, password, reader, migrator, database, timeoutMs, caFile } = config.clickhouse
-  const place = { url, database, timeoutMs, ca: caFile === undefined ? undefined : readCa(caFile) }
+  const ca = caFile === undefined ? undefined : readCa(caFile)
+  const place = { url, database, timeoutMs, ca, traceparent }
   const asWriter = nodeClickHouse({ ...place, user, password })
   // Connections of their own: what one user may do must not depend on who was here before.
   const as = (login: typeof reader) =>
@@ -92,8 +102,7 @@ function readCa(file: string): Buffer {
 
 async function embedded(
   config: Config,
-  say: ChooseDeps['say'],
-  signal: AbortSignal | undefined,
+  { say, signal, traceparent }: ChooseDeps,
 ): Promise<ChosenClickHouse> {
   const engine = await startEmbedded({
     dataDir: join(resolve(config.dataDir), 'clickhouse'),
@@ -103,7 +112,10 @@ async function embedded(
   const { url, version, dataDir } = engine
   // Its one user has no password; the configured ones are for a server elsewhere.
   const { database, timeoutMs } = config.clickhouse
-  const clickhouse = nodeClickHouse({ url, database, timeoutMs, user: 'default', password: '' })
+  const clickhouse = nodeClickHouse({
+    ...{ url, database, timeoutMs, traceparent },
+    ...{ user: 'default', password: '' },
+  })
   return {
     clickhouse,
     reader: clickhouse,

@@ -25,6 +25,8 @@ export interface ClickHouseOptions {
   readonly database?: string | undefined
   /** Longest a statement may take, from the call to its last byte, waiting for a connection included. */
   readonly timeoutMs: number
+  /** W3C trace context of the work that asks; ClickHouse puts it into its own spans. */
+  readonly traceparent?: (() => string | undefined) | undefined
 }
 
 /** ClickHouse did not answer in time; whether the statement ran is unknown. */
@@ -192,8 +194,12 @@ function baseSettings(server: Server): ClickHouseSettings {
 
 /** A header and not the client's own option, because the database must be made without being in it. */
 function inDatabase(server: Server, sql: string): { http_headers?: Record<string, string> } {
-  if (server.database === undefined || /^\s*(CREATE|DROP)\s+DATABASE\b/i.test(sql)) return {}
-  return { http_headers: { 'X-ClickHouse-Database': server.database } }
+  const traceparent = server.traceparent?.()
+  const trace = traceparent === undefined ? undefined : { traceparent }
+  if (server.database === undefined || /^\s*(CREATE|DROP)\s+DATABASE\b/i.test(sql)) {
+    return trace === undefined ? {} : { http_headers: trace }
+  }
+  return { http_headers: { 'X-ClickHouse-Database': server.database, ...trace } }
 }
 
 /** Settles at the deadline or the caller's abort, whatever the network does. */

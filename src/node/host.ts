@@ -5,12 +5,17 @@ import type { AnsweredLine, Host } from '../host.ts'
 import { recentIds } from '../pipeline/recent.ts'
 import type { ClickHouse } from '../store/clickhouse.ts'
 import { createClientOf } from './client.ts'
+import { writeLedger } from '../store/ledger.ts'
 import { inflate } from './inflate.ts'
 import { keyFolder } from './key-files.ts'
 import { knownKeysFile } from './known-keys.ts'
+import { createLedger } from './ledger/ledger.ts'
+import { writeRegularly } from './ledger/write.ts'
+import { REQUEST } from './quiet.ts'
 import { openFolderSpool } from './spool/open.ts'
 import type { DiskSpool } from './spool/spool.ts'
 import type { NodeTelemetry } from './telemetry.ts'
+import type { Tracing } from './tracing.ts'
 
 /** The runtime under Node, which has to be closed. */
 export interface NodeHost extends Host {
@@ -27,24 +32,39 @@ export function nodeHost(
   config: Config,
   { clickhouse, reader }: { readonly clickhouse: ClickHouse; readonly reader: ClickHouse },
   telemetry: NodeTelemetry,
+  tracing: Tracing,
 ): NodeHost {
   let spool: DiskSpool | undefined
   const { delivery } = config
+  const { database } = config.clickhouse
+  const ledger = createLedger({
+    write: (rows) => writeLedger({ clickhouse, database }, rows),
+    say: telemetry.say,
+    nowMs: () => Date.now(),
+  })
+  telemetry.keepLedger(ledger)
+  telemetry.gauge('error_ingestor_ledger_waiting', ledger.waiting)
+  const writing = writeRegularly(ledger, telemetry.say)
   spoolGauges(telemetry, () => spool)
   return {
     telemetry,
+    tracer: tracing,
     clickhouse,
     reader,
     nowMs: () => Date.now(),
     async openSpool(to) {
       const folder = join(resolve(config.dataDir), 'spool')
-      spool = await openFolderSpool(folder, to, {
+      const limits = {
         bytesMax: config.spool.bytesMax,
         segmentBytes: config.spool.segmentBytes,
         rowsMax: delivery.rowsMax,
         windowBytesMax: delivery.bytesMax,
         ageMsMax: delivery.ageMsMax,
         windowsMax: WINDOWS_MAX,
+      }
+      spool = await openFolderSpool(folder, to, limits, {
+        ...ledger,
+        recovered: telemetry.recovered,
       })
       return spool
     },
@@ -56,15 +76,30 @@ export function nodeHost(
     knownKeys: knownKeysFile(config.dataDir),
     metrics: telemetry.metricsText,
     clientOf: createClientOf(config.http.trustedProxies),
-    answered: (line) => answered(telemetry, line),
-    close: () => spool?.close() ?? Promise.resolve(),
+    answered: (line) => answered(telemetry, tracing, line),
+    settleLedger: writing.now,
+    async close() {
+      // What this takes no more waits in the folder, as the events do.
+      await writing.end()
+      await ledger.close()
+      await spool?.close()
+    },
   }
 }
 
-function answered(telemetry: NodeTelemetry, line: AnsweredLine): void {
-  telemetry.request(line.method, routeOf(line.path), line.status, line.elapsedMs)
+function answered(telemetry: NodeTelemetry, tracing: Tracing, line: AnsweredLine): void {
+  const route = routeOf(line.path)
+  telemetry.request(line.method, route, line.status, line.elapsedMs)
+  tracing.note({
+    'http.request.method': line.method,
+    'http.route': route,
+    'http.response.status_code': line.status,
+    'error_ingestor.request_id': line.requestId,
+  })
+  const trace = tracing.here()
   // Probes and scrapes come every few seconds for ever, and tell nothing.
-  telemetry.say(PROBES.test(line.path) ? 'debug' : 'info', 'request', line)
+  const fields = trace === undefined ? line : { ...line, ...trace }
+  telemetry.say(PROBES.test(line.path) ? 'debug' : 'info', REQUEST, fields)
 }
 
 const PROBES = /^\/(?:health(?:\/.*)?|metrics)$/
@@ -90,49 +125,17 @@ const ROUTES = [
   '/api',
 ] as const
 
-function spoolGauges(telemetry: NodeTelemetry, spool: () => DiskSpool | undefined): void {
+function spoolGauges({ gauge }: NodeTelemetry, spool: () => DiskSpool | undefined): void {
   const status = () => spool()?.status()
-  telemetry.gauge(
-    'error_ingestor_spool_bytes',
-    'Bytes of the spool on disk.',
-    () => status()?.bytes,
-  )
-  telemetry.gauge(
-    'error_ingestor_spool_bytes_max',
-    'Bytes that the spool may take.',
-    () => status()?.bytesMax,
-  )
-  telemetry.gauge(
-    'error_ingestor_spool_segments',
-    'Segment files of the spool.',
-    () => status()?.segments,
-  )
-  telemetry.gauge(
-    'error_ingestor_spool_events',
-    'Events accepted and not yet delivered.',
-    () => status()?.rows,
-  )
-  telemetry.gauge(
-    'error_ingestor_delivery_lag_seconds',
-    'Age of the oldest event that is not yet delivered.',
-    () => {
-      const oldestMs = status()?.oldestMs
-      return oldestMs === undefined ? 0 : Math.max(0, (Date.now() - oldestMs) / 1_000)
-    },
-  )
-  telemetry.gauge(
-    'error_ingestor_spool_damaged_events',
-    'Events that could not be read back from the spool, over the life of its folder.',
-    () => status()?.damagedRows,
-  )
-  telemetry.gauge(
-    'error_ingestor_undeliverable_events',
-    'Events kept aside because ClickHouse refuses their content.',
-    () => status()?.undeliverable,
-  )
-  telemetry.gauge(
-    'error_ingestor_spool_accepting',
-    '1 while events can be kept safe, else 0.',
-    () => (status()?.refusing === undefined ? 1 : 0),
-  )
+  gauge('error_ingestor_spool_bytes', () => status()?.bytes)
+  gauge('error_ingestor_spool_bytes_max', () => status()?.bytesMax)
+  gauge('error_ingestor_spool_segments', () => status()?.segments)
+  gauge('error_ingestor_spool_events', () => status()?.rows)
+  gauge('error_ingestor_delivery_lag_seconds', () => {
+    const oldestMs = status()?.oldestMs
+    return oldestMs === undefined ? 0 : Math.max(0, (Date.now() - oldestMs) / 1_000)
+  })
+  gauge('error_ingestor_spool_damaged_events', () => status()?.damagedRows)
+  gauge('error_ingestor_undeliverable_events', () => status()?.undeliverable)
+  gauge('error_ingestor_spool_accepting', () => (status()?.refusing === undefined ? 1 : 0))
 }

@@ -13,6 +13,8 @@ import { openLogger } from './logger.ts'
 import { withSecretFiles } from './secrets.ts'
 import { serve, type Fetch, type Listening } from './serve.ts'
 import { openTelemetry, type NodeTelemetry } from './telemetry.ts'
+import { openTracing, type Tracing } from './tracing.ts'
+import { watched } from './watched.ts'
 import { exchangeUsage } from './usage.ts'
 
 const MIGRATE_AGAIN_MS = 2_000
@@ -51,16 +53,19 @@ export async function startServer(
   const pretty = !config.production && process.stdout.isTTY
   const logger = await openLogger({ level: config.logLevel, pretty })
   undo.defer(() => logger.flush())
-  const telemetry = openTelemetry(logger, VERSION)
+  const tracing = await openTracing(config, VERSION)
+  undo.defer(tracing.close)
+  const telemetry = openTelemetry(logger, VERSION, tracing)
   let isServing = false
   undo.defer(() => {
     if (isServing) telemetry.say('info', 'stopped')
   })
-  const chosen = await chooseClickHouse(config, { say: telemetry.say, signal })
+  const { traceparent } = tracing
+  const chosen = await chooseClickHouse(config, { say: telemetry.say, signal, traceparent })
   undo.defer(chosen.close)
   undo.defer(await migrated(config, chosen, telemetry))
 
-  const host = nodeHost(config, chosen, telemetry)
+  const host = nodeHost(config, watchedBoth(chosen, telemetry, tracing), telemetry, tracing)
   const app = await createApp(config, host, registrations)
   undo.defer(host.close)
   await app.keySync.open()
@@ -81,13 +86,7 @@ export async function startServer(
     stopping.abort()
     await sharing
   })
-  if (http.metricsPort !== undefined) {
-    const metrics = await serve(metricsOnly(host.metrics), {
-      ...{ host: http.host, port: http.metricsPort, portSetting: 'METRICS_PORT' },
-      ...{ timeoutMs: http.timeoutMs, bug: telemetry.bug },
-    })
-    undo.defer(() => metrics.close(0))
-  }
+  await serveMetrics(config, host, telemetry, undo)
   const listening = await serve(app.fetch, { ...http, bug: telemetry.bug })
   connectionGauges(telemetry, listening)
   undo.defer(async () => {
@@ -117,13 +116,35 @@ export async function startServer(
   }
 }
 
+function watchedBoth(
+  { clickhouse, reader }: ChosenClickHouse,
+  telemetry: NodeTelemetry,
+  tracing: Tracing,
+): Pick<ChosenClickHouse, 'clickhouse' | 'reader'> {
+  return {
+    clickhouse: watched(clickhouse, telemetry, tracing),
+    reader: watched(reader, telemetry, tracing),
+  }
+}
+
+/** Metrics on a port of their own, where one is configured. */
+async function serveMetrics(
+  { http }: Config,
+  host: Host,
+  { bug }: NodeTelemetry,
+  undo: AsyncDisposableStack,
+): Promise<void> {
+  if (http.metricsPort === undefined) return
+  const metrics = await serve(metricsOnly(host.metrics), {
+    ...{ host: http.host, port: http.metricsPort, portSetting: 'METRICS_PORT' },
+    ...{ timeoutMs: http.timeoutMs, bug },
+  })
+  undo.defer(() => metrics.close(0))
+}
+
 function connectionGauges({ gauge }: NodeTelemetry, { connections }: Listening): void {
-  gauge('error_ingestor_connections', 'Connections that are open.', () => connections().open)
-  gauge(
-    'error_ingestor_connections_refused',
-    'Connections closed at once because CONNECTIONS_MAX were open, since the start.',
-    () => connections().refused,
-  )
+  gauge('error_ingestor_connections', () => connections().open)
+  gauge('error_ingestor_connections_refused', () => connections().refused)
 }
 
 /**
@@ -179,17 +200,12 @@ async function untilDone(run: () => Promise<unknown>, end: AbortSignal): Promise
 function keyGauges(telemetry: NodeTelemetry, { status }: Pick<KeySync, 'status'>): void {
   telemetry.gauge(
     'error_ingestor_key_files_bad',
-    'Files of KEYS_DIR that cannot be used; 1 too where the whole folder cannot be read.',
     () => status().badFiles.length + (status().folderProblem === undefined ? 0 : 1),
   )
-  telemetry.gauge(
-    'error_ingestor_keys_age_seconds',
-    'Time since ClickHouse last said that apps and keys are as we know them.',
-    () => {
-      const { storeAgeMs } = status()
-      return storeAgeMs === undefined ? undefined : storeAgeMs / 1_000
-    },
-  )
+  telemetry.gauge('error_ingestor_keys_age_seconds', () => {
+    const { storeAgeMs } = status()
+    return storeAgeMs === undefined ? undefined : storeAgeMs / 1_000
+  })
 }
 
 function metricsOnly(metrics: Host['metrics']): Fetch {

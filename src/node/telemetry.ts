@@ -1,91 +1,197 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
-import type { Outcome } from '../outcome.ts'
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { reasonOf } from '../outcome.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import type { Ledger } from './ledger/ledger.ts'
+import { counter, definitionOf, distribution, gauge, tally, type MetricName } from './metrics.ts'
+import { quietLog } from './quiet.ts'
+import type { Tracing } from './tracing.ts'
 
 const LOOP_DELAY_RESOLUTION_MS = 50
-const STAGE_BUCKETS_SECONDS = [
-  0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
-]
-const REQUEST_BUCKETS_SECONDS = [
-  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
-]
+const FLUSH_LOG_MS = 5_000
 
 /** Telemetry of a Node process, with the metrics that show it. */
 export interface NodeTelemetry extends Telemetry {
   /** One answered request; `route` is a pattern of ours, never a client's path. */
   readonly request: (method: string, route: string, status: number, elapsedMs: number) => void
+  /** One statement in ClickHouse, by its name. */
+  readonly statement: (name: string, isDone: boolean, elapsedMs: number) => void
+  /** So many events are the spool's that this process did not take in. */
+  readonly recovered: (count: number) => void
+  /** Tells the ledger from now on what ends before it is kept. */
+  readonly keepLedger: (ledger: Pick<Ledger, 'count' | 'unsent'>) => void
   /** Registers a gauge that is read at each scrape; undefined leaves it out of that scrape. */
-  readonly gauge: (name: string, help: string, read: () => number | undefined) => void
+  readonly gauge: (name: MetricName, read: () => number | undefined) => void
   /** All metrics as OpenMetrics text where `accept` prefers it, else as Prometheus text. */
   readonly metricsText: (
     accept: string | undefined,
   ) => Promise<{ readonly contentType: string; readonly text: string }>
 }
 
-/** Turns facts into metrics and log lines. Every metric name of the process stands here. */
-export function openTelemetry(logger: Logger, version: string): NodeTelemetry {
-  // The same metrics in both: a registry's format cannot be chosen per scrape.
+/** Turns facts into metrics, log lines and the ledger. */
+export function openTelemetry(
+  logger: Logger,
+  version: string,
+  tracing?: Pick<Tracing, 'stage' | 'error' | 'here'>,
+): NodeTelemetry {
+  const registries = openRegistries()
+  const { registers } = registries
+  const metrics = ourMetrics(registers, version)
+  let ledger: Pick<Ledger, 'count' | 'unsent'> | undefined
+  /** Received, and neither kept nor ended. */
+  let accepting = 0
+  gauge('error_ingestor_accepting_events', registers, () => accepting)
+  /** Whether ClickHouse did the last thing it was asked; nobody knows before the first. */
+  let isStoreUp: boolean | undefined
+  gauge('error_ingestor_store_up', registers, () =>
+    isStoreUp === undefined ? undefined : Number(isStoreUp),
+  )
+  const quiet = quietLog(
+    (level, text, fields = {}) => logger[level](fields, text),
+    () => Date.now(),
+    (count) => metrics.suppressed.add('', '', '', count),
+  )
+  setInterval(quiet.flush, FLUSH_LOG_MS).unref()
+
+  return {
+    received(protocol, count, bytes) {
+      accepting += count
+      metrics.receivedBytes.add(protocol, '', '', bytes)
+    },
+    kept(protocol, count) {
+      accepting -= count
+      // Only here and where they end: so what is received is always somewhere, and the sum is right.
+      metrics.received.add(protocol, '', '', count)
+    },
+    recovered: (count) => metrics.recovered.add('', '', '', count),
+    outcome(appId, protocol, outcome, count) {
+      accepting -= count
+      metrics.received.add(protocol, '', '', count)
+      metrics.events.add(protocol, outcome.kind, reasonOf(outcome), count)
+      ledger?.count(appId, protocol, outcome, count)
+    },
+    delivered(ends) {
+      // In the ledger they are through the spool's account, which counts a window once over all processes.
+      for (const { protocol, outcome, count } of ends) {
+        metrics.events.add(protocol, outcome.kind, reasonOf(outcome), count)
+      }
+    },
+    discarded(appId, protocol, parts) {
+      for (const { by, category, reason, count } of parts) {
+        metrics.discarded.inc({ protocol, by, category, reason }, count)
+        if (by === 'client') ledger?.unsent(appId, protocol, `${category}:${reason}`, count)
+      }
+    },
+    stage(stage, elapsedMs, count) {
+      metrics.stages.observe(stage, '', elapsedMs / 1_000, tracing?.here()?.traceId)
+      metrics.staged.add(stage, '', '', count)
+      tracing?.stage(stage, elapsedMs, count)
+    },
+    keysRead(source, result) {
+      metrics.keysRead.add(source, result, '', 1)
+    },
+    inserted(rows, bytes, elapsedMs, isStored) {
+      metrics.insertSeconds.observe(isStored ? 'stored' : 'failed', '', elapsedMs / 1_000)
+      if (!isStored) return
+      metrics.insertRows.observe('', '', rows)
+      metrics.insertBytes.observe('', '', bytes)
+    },
+    statement(name, isDone, elapsedMs) {
+      isStoreUp = isDone
+      if (name !== 'insert-occurrences') {
+        metrics.querySeconds.observe(name, isDone ? 'ok' : 'failed', elapsedMs / 1_000)
+      }
+    },
+    say: quiet.say,
+    bug(error) {
+      metrics.bugs.add('', '', '', 1)
+      tracing?.error(error)
+      logger.error(
+        { err: error, ...tracing?.here() },
+        'A bug: something was thrown that nobody expected.',
+      )
+    },
+    request(method, route, status, elapsedMs) {
+      metrics.requests.add(METHODS.has(method) ? method : 'other', route, String(status), 1)
+      metrics.requestSeconds.observe(route, '', elapsedMs / 1_000, tracing?.here()?.traceId)
+    },
+    keepLedger(kept) {
+      ledger = kept
+    },
+    gauge: (name, read) => gauge(name, registers, read),
+    metricsText: (accept) => registries.metricsText(accept),
+  }
+}
+
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
+
+function ourMetrics(registers: Registry[], version: string) {
+  const build = 'error_ingestor_build_info'
+  const { help } = definitionOf(build)
+  new Gauge({ name: build, help, labelNames: ['version', 'node'], registers }).set(
+    { version, node: process.versions.node },
+    1,
+  )
+  const recovered = tally('error_ingestor_recovered_events_total', registers)
+  const bugs = tally('error_ingestor_bugs_total', registers)
+  const suppressed = tally('error_ingestor_log_lines_suppressed_total', registers)
+  // Shown as 0 from the start: an alert on growth needs to see the first one grow.
+  for (const one of [recovered, bugs, suppressed]) one.add('', '', '', 0)
+  return {
+    received: tally('error_ingestor_received_events_total', registers),
+    receivedBytes: tally('error_ingestor_received_bytes_total', registers),
+    recovered,
+    events: tally('error_ingestor_events_total', registers),
+    discarded: counter('error_ingestor_discarded_total', registers),
+    stages: distribution('error_ingestor_stage_duration_seconds', registers),
+    staged: tally('error_ingestor_stage_occurrences_total', registers),
+    requests: tally('error_ingestor_http_requests_total', registers),
+    requestSeconds: distribution('error_ingestor_http_request_duration_seconds', registers),
+    bugs,
+    keysRead: tally('error_ingestor_key_reads_total', registers),
+    suppressed,
+    insertSeconds: distribution('error_ingestor_insert_duration_seconds', registers),
+    insertRows: distribution('error_ingestor_insert_rows', registers),
+    insertBytes: distribution('error_ingestor_insert_bytes', registers),
+    querySeconds: distribution('error_ingestor_query_duration_seconds', registers),
+  }
+}
+
+/** The same metrics in both formats: a registry's format cannot be chosen per scrape. */
+function openRegistries() {
   const prometheus = new Registry()
   const openMetrics = new Registry<'application/openmetrics-text; version=1.0.0; charset=utf-8'>()
   openMetrics.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
-  const registers = [prometheus]
-  const metrics = ourMetrics(registers)
-  metrics.build.set({ version, node: process.versions.node }, 1)
   collectDefaultMetrics({
     register: prometheus,
     eventLoopMonitoringPrecision: LOOP_DELAY_RESOLUTION_MS,
   })
-  for (const metric of prometheus.getMetricsAsArray()) share(metric.name)
+
+  function share(): void {
+    for (const { name } of prometheus.getMetricsAsArray()) {
+      const metric = prometheus.getSingleMetric(name)
+      if (metric !== undefined) openMetrics.registerMetric(metric)
+    }
+  }
+
+  async function scraped(wantsOpenMetrics: boolean): Promise<string> {
+    // At the start of a turn nothing is half done: what one thing changes, it changes in one turn. All
+    // numbers are read before this function waits again, so that they add up.
+    await nextTurn()
+    if (!wantsOpenMetrics) return prometheus.metrics()
+    share()
+    return withNamesKept(openMetrics)
+  }
 
   // One scrape at a time, since one in OpenMetrics changes the names for a while.
   let scraping: Promise<unknown> = Promise.resolve()
-
-  function share(name: string): void {
-    const metric = prometheus.getSingleMetric(name)
-    if (metric !== undefined) openMetrics.registerMetric(metric)
-  }
-
   return {
-    outcome(protocol, outcome, count) {
-      metrics.events.inc({ protocol, outcome: outcome.kind, reason: reasonOf(outcome) }, count)
-    },
-    discarded(protocol, by, category, reason, count) {
-      metrics.discarded.inc({ protocol, by, category, reason }, count)
-    },
-    stage(stage, elapsedMs, count) {
-      metrics.stages.observe({ stage }, elapsedMs / 1_000)
-      metrics.staged.inc({ stage }, count)
-    },
-    keysRead(source, result) {
-      metrics.keysRead.inc({ source, result })
-    },
-    say: (level, text, fields = {}) => logger[level](fields, text),
-    bug(error) {
-      metrics.bugs.inc()
-      logger.error({ err: error }, 'A bug: something was thrown that nobody expected.')
-    },
-    request(method, route, status, elapsedMs) {
-      metrics.requests.inc({ method, route, status })
-      metrics.requestSeconds.observe({ route }, elapsedMs / 1_000)
-    },
-    gauge(name, help, read) {
-      new Gauge({
-        name,
-        help,
-        registers,
-        collect() {
-          const value = read()
-          if (value === undefined) this.remove()
-          else this.set(value)
-        },
-      })
-      share(name)
-    },
-    metricsText(accept) {
-      const registry = prefersOpenMetrics(accept ?? '') ? openMetrics : prometheus
-      const { contentType } = registry
-      const text = scraping.then(() => withNamesKept(registry))
+    registers: [prometheus],
+    metricsText(accept: string | undefined) {
+      const wantsOpenMetrics = prefersOpenMetrics(accept ?? '')
+      const { contentType } = wantsOpenMetrics ? openMetrics : prometheus
+      const text = scraping.then(() => scraped(wantsOpenMetrics))
       scraping = text.catch(() => undefined)
       return text.then((text) => ({ contentType, text }))
     },
@@ -100,70 +206,6 @@ async function withNamesKept(registry: Pick<Registry, 'metrics' | 'getMetricsAsA
   } finally {
     for (const { metric, name } of named) metric.name = name
   }
-}
-
-function ourMetrics(registers: Registry[]) {
-  return {
-    events: new Counter({
-      name: 'error_ingestor_events_total',
-      help: 'Events by how they ended; received = refused + dropped + stored + undeliverable + still spooled.',
-      labelNames: ['protocol', 'outcome', 'reason'],
-      registers,
-    }),
-    discarded: new Counter({
-      name: 'error_ingestor_discarded_total',
-      help: 'Parts of requests that are no errors, and what clients say they never sent; not events.',
-      labelNames: ['protocol', 'by', 'category', 'reason'],
-      registers,
-    }),
-    stages: new Histogram({
-      name: 'error_ingestor_stage_duration_seconds',
-      help: 'Time that one run of a stage took, over all occurrences it was given.',
-      labelNames: ['stage'],
-      buckets: STAGE_BUCKETS_SECONDS,
-      registers,
-    }),
-    staged: new Counter({
-      name: 'error_ingestor_stage_occurrences_total',
-      help: 'Occurrences that a stage was given.',
-      labelNames: ['stage'],
-      registers,
-    }),
-    requests: new Counter({
-      name: 'error_ingestor_http_requests_total',
-      help: 'HTTP requests that were answered.',
-      labelNames: ['method', 'route', 'status'],
-      registers,
-    }),
-    requestSeconds: new Histogram({
-      name: 'error_ingestor_http_request_duration_seconds',
-      help: 'Time from the request to its answer.',
-      labelNames: ['route'],
-      buckets: REQUEST_BUCKETS_SECONDS,
-      registers,
-    }),
-    keysRead: new Counter({
-      name: 'error_ingestor_key_reads_total',
-      help: 'Readings of apps and keys, from files (when they change) and from ClickHouse.',
-      labelNames: ['source', 'result'],
-      registers,
-    }),
-    bugs: new Counter({
-      name: 'error_ingestor_bugs_total',
-      help: 'Things thrown that nobody expected; each has a log line.',
-      registers,
-    }),
-    build: new Gauge({
-      name: 'error_ingestor_build_info',
-      help: 'Always 1; the labels say what runs.',
-      labelNames: ['version', 'node'],
-      registers,
-    }),
-  }
-}
-
-function reasonOf(outcome: Outcome): string {
-  return 'reason' in outcome ? outcome.reason : ''
 }
 
 /** RFC 9110 weights; a type that is not named weighs nothing, a tie goes to the newer format. */

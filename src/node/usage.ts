@@ -19,14 +19,10 @@ export async function exchangeUsage(
   { say, gauge }: Pick<NodeTelemetry, 'say' | 'gauge'>,
   stopping: AbortSignal,
 ): Promise<void> {
-  gauge(
-    'error_ingestor_quota_exchange_age_seconds',
-    'Since when processes have not told each other what apps with a quota have had; absent without one.',
-    () => {
-      const atMs = usage.exchangedAtMs()
-      return atMs === undefined ? undefined : Math.max(0, (Date.now() - atMs) / 1_000)
-    },
-  )
+  gauge('error_ingestor_quota_exchange_age_seconds', () => {
+    const atMs = usage.exchangedAtMs()
+    return atMs === undefined ? undefined : Math.max(0, (Date.now() - atMs) / 1_000)
+  })
   let isFailing = false
   const exchange = async (msMax: number): Promise<void> => {
     try {

@@ -1,5 +1,6 @@
 import type { Occurrence } from '../occurrence.ts'
-import type { DropReason, Outcome } from '../outcome.ts'
+import { reasonOf, type DropReason, type Ended, type Outcome } from '../outcome.ts'
+import type { Tracer } from '../trace.ts'
 import type { RecentIds } from './recent.ts'
 import { deliverRows, pause, type Insert } from './retry.ts'
 import type { Batch, ParcelHead, Pieces, Row } from './spool.ts'
@@ -24,7 +25,8 @@ export interface DeliveryDeps {
   readonly recent: RecentIds
   /** A text that is the same for the same ids in the same order, and for no others. */
   readonly digest: (ids: readonly string[]) => string
-  readonly outcome: (protocol: string, outcome: Outcome, count: number) => void
+  readonly delivered: (ends: readonly Ended[]) => void
+  readonly open: Tracer['open']
   readonly stage: (name: string, elapsedMs: number, count: number) => void
   readonly say: (level: 'error' | 'warn' | 'info', text: string, fields?: object) => void
   readonly bug: (error: unknown) => void
@@ -39,7 +41,7 @@ export interface RowId {
 }
 
 /** What becomes of one row of a window: it is sent, or why it is not. */
-export type Fate = 'send' | Exclude<DropReason, 'spike'>
+export type Fate = 'send' | 'duplicate' | Exclude<DropReason, 'spike'>
 
 /** One row of a block, and where its bytes are. */
 export interface BlockRow extends RowId {
@@ -105,14 +107,21 @@ export interface Delivery {
     read: ReadRows,
     signal: AbortSignal,
   ) => Promise<readonly RefusedRow[]>
-  /** Counts how the rows of a window ended; call once, after the last of its blocks. */
+  /**
+   * Counts how the rows of a window ended, and `lost` more that should stand in it; call once, after
+   * the last of its blocks. The same window always ends the same.
+   */
   readonly count: (
     window: readonly ParcelHead[],
     fates: readonly Fate[],
     refused: readonly RefusedRow[],
-  ) => void
+    lost: number,
+  ) => readonly Ended[]
   /** Lets an id in again that is remembered: its row was set aside and is to be tried once more. */
   readonly forgive: (row: RowId) => void
+  /** Begins a span for the delivery of rows that came with these requests. */
+  readonly open: DeliveryDeps['open']
+  readonly stage: DeliveryDeps['stage']
   readonly decode: DeliveryDeps['decode']
   readonly encode: DeliveryDeps['encode']
   readonly bug: DeliveryDeps['bug']
@@ -183,28 +192,15 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
       return refused
     },
 
-    count(window, fates, refused) {
-      const ends = new Map<string, number>()
-      const add = (protocol: string, end: string, by: number) =>
-        ends.set(`${protocol} ${end}`, (ends.get(`${protocol} ${end}`) ?? 0) + by)
-      let at = 0
-      for (const { rows } of window) {
-        for (const { protocol } of rows) {
-          const fate = fates[at++] ?? 'send'
-          add(protocol, fate === 'send' ? 'stored' : fate, 1)
-        }
-      }
-      for (const { row } of refused) {
-        add(row.protocol, 'stored', -1)
-        add(row.protocol, 'undeliverable', 1)
-      }
-      for (const [name, count] of ends) {
-        const [protocol = '', end = ''] = name.split(' ')
-        deps.outcome(protocol, outcomeOf(end), count)
-      }
+    count(window, fates, refused, lost) {
+      const ends = countEnds(window, fates, refused, lost)
+      deps.delivered(ends)
+      return ends
     },
 
     forgive: (row) => forgiven.add(idKey(row)),
+    open: deps.open,
+    stage: deps.stage,
     decode: deps.decode,
     encode: deps.encode,
     bug: deps.bug,
@@ -228,10 +224,48 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
   }
 }
 
-function outcomeOf(end: string): Outcome {
-  if (end === 'stored' || end === 'undeliverable') return { kind: end }
-  return { kind: 'dropped', reason: end === 'expired' ? 'expired' : 'duplicate' }
+/** How the rows of a window ended, summed by app, protocol and outcome. */
+function countEnds(
+  window: readonly ParcelHead[],
+  fates: readonly Fate[],
+  refused: readonly RefusedRow[],
+  lost: number,
+): readonly Ended[] {
+  const sums = new Map<string, { -readonly [Field in keyof Ended]: Ended[Field] }>()
+  const add = (appId: string, protocol: string, outcome: Outcome, by: number) => {
+    const name = `${appId}\0${protocol}\0${outcome.kind}\0${reasonOf(outcome)}`
+    const sum = sums.get(name)
+    if (sum === undefined) sums.set(name, { appId, protocol, outcome, count: by })
+    else sum.count += by
+  }
+  // Neighbours mostly end alike, and are added as one: a name for each row would cost more.
+  let like: { readonly appId: string; readonly protocol: string; readonly fate: Fate } | undefined
+  let [at, alike] = [0, 0]
+  for (const { rows } of window) {
+    for (const { appId, protocol } of rows) {
+      const fate = fates[at++] ?? 'send'
+      if (like?.appId !== appId || like.protocol !== protocol || like.fate !== fate) {
+        if (like !== undefined) add(like.appId, like.protocol, OUTCOME[like.fate], alike)
+        like = { appId, protocol, fate }
+        alike = 0
+      }
+      alike += 1
+    }
+  }
+  if (like !== undefined) add(like.appId, like.protocol, OUTCOME[like.fate], alike)
+  for (const { row } of refused) {
+    add(row.appId, row.protocol, OUTCOME.send, -1)
+    add(row.appId, row.protocol, { kind: 'undeliverable' }, 1)
+  }
+  if (lost > 0) add('', '', { kind: 'lost' }, lost)
+  return [...sums.values()].filter(({ count }) => count > 0)
 }
+
+const OUTCOME = {
+  send: { kind: 'stored' },
+  duplicate: { kind: 'duplicate' },
+  expired: { kind: 'dropped', reason: 'expired' },
+} as const satisfies Record<Fate, Outcome>
 
 /** One block per format and month (a token works per partition), rows in the order they came. */
 function makeBlocks(

@@ -25,7 +25,7 @@ export function directSpool(delivery: Delivery, waitMsMax: number): Spool {
         )
         const bad = refused.flat().map(({ row }) => row.id)
         if (bad.length > 0) throw unstorable(bad)
-        delivery.count(window, fates, [])
+        delivery.count(window, fates, [], 0)
       } catch (error) {
         // Anything else is ClickHouse or the way to it, in the words of whichever runtime this is.
         if (error instanceof Refusal || error instanceof RangeError) throw error

@@ -1,5 +1,6 @@
 import type { Grouping, Occurrence } from '../occurrence.ts'
 import type { Outcome } from '../outcome.ts'
+import type { SpanLink } from '../trace.ts'
 import type { SpikeGuard } from './spike.ts'
 import type { Batch, Parcel, Row } from './spool.ts'
 
@@ -19,7 +20,11 @@ interface PipelineDeps {
   /** How long an app's events are kept. */
   readonly retentionMs: (appId: string) => number
   readonly spikes: SpikeGuard
-  readonly outcome: (protocol: string, outcome: Outcome, count: number) => void
+  /** The span that runs now, for the delivery to point at. */
+  readonly here: () => SpanLink | undefined
+  /** So many are durable: the spool's from here on. */
+  readonly kept: (protocol: string, count: number) => void
+  readonly outcome: (appId: string, protocol: string, outcome: Outcome, count: number) => void
   readonly stage: (name: string, elapsedMs: number, count: number) => void
   readonly nowMs: () => number
 }
@@ -79,7 +84,9 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
       spike: clean.length - kept.length,
     }
     if (kept.length === 0) return { parcel: undefined, dropped, giveBack }
-    return { parcel: { batch: deps.encode(kept, group), rows: kept.map(rowOf) }, dropped, giveBack }
+    const batch = deps.encode(kept, group)
+    const parcel = { batch, rows: kept.map(rowOf), trace: deps.here() }
+    return { parcel, dropped, giveBack }
   }
 
   const all = (kept: readonly Occurrence[]) => ({ kept, group: deps.group, giveBack: nothing })
@@ -105,19 +112,21 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
     }
   }
 
-  async function kept({ batch, rows }: Parcel, startedAtMs: number): Promise<void> {
+  async function kept({ batch, rows, trace }: Parcel, startedAtMs: number): Promise<void> {
     deps.stage('stages', deps.nowMs() - startedAtMs, rows.length)
     try {
-      await deps.append({ batch, rows })
+      await deps.append({ batch, rows, trace })
     } finally {
       deps.giveBack(batch.bytes)
     }
+    // A request is of one protocol.
+    deps.kept(rows[0]?.protocol ?? '', rows.length)
     deps.stage('spool', deps.nowMs() - startedAtMs, rows.length)
   }
 
   /** Counted only once the others are safe: else all of them are refused. */
   async function dropping(
-    protocol: string,
+    { appId, protocol }: Pick<Occurrence, 'appId' | 'protocol'>,
     { dropped, giveBack }: Encoded,
     keeping: Promise<void>,
   ): Promise<void> {
@@ -129,7 +138,7 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
     }
     for (const reason of ['expired', 'spike'] as const) {
       const count = dropped[reason]
-      if (count > 0) deps.outcome(protocol, { kind: 'dropped', reason }, count)
+      if (count > 0) deps.outcome(appId, protocol, { kind: 'dropped', reason }, count)
     }
   }
 
@@ -139,9 +148,12 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
       const done = encoded(occurrences, rules, startedAtMs)
       const { parcel, dropped, giveBack } = done
       const keeping = parcel === undefined ? Promise.resolve() : kept(parcel, startedAtMs)
-      const protocol = occurrences[0]?.protocol
+      const [first] = occurrences
       const isPlain = dropped.expired + dropped.spike === 0 && giveBack === nothing
-      return isPlain || protocol === undefined ? keeping : dropping(protocol, done, keeping)
+      if (isPlain || first === undefined) return keeping
+      // Only its names are held on to.
+      const { appId, protocol } = first
+      return dropping({ appId, protocol }, done, keeping)
     },
   }
 }

@@ -1,3 +1,5 @@
+import type { SpanLink } from '../trace.ts'
+
 /**
  * Occurrences of one request as ready bytes: one RowBinary row each. The same bytes stand on disk
  * and go to ClickHouse.
@@ -28,6 +30,8 @@ export interface Parcel extends ParcelHead {
 export interface ParcelHead {
   readonly batch: Pick<Batch, 'format' | 'ends'>
   readonly rows: readonly Row[]
+  /** The request it came with, where that is traced; not kept over a restart. */
+  readonly trace?: SpanLink | undefined
 }
 
 /** Bytes of rows, in order and in pieces of any size. */

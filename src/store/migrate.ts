@@ -3,6 +3,7 @@ import type { ClickHouse } from './clickhouse.ts'
 import occurrences from './migrations/0001_occurrences.sql'
 import sourceMaps from './migrations/0002_source_maps.sql'
 import keys from './migrations/0003_keys.sql'
+import ledger from './migrations/0004_ledger.sql'
 import rollups from './migrations/0005_rollups.sql'
 import search from './migrations/0006_search.sql'
 import appUsage from './migrations/0009_app_usage.sql'
@@ -22,6 +23,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'occurrences', sql: occurrences },
   { version: 2, name: 'source_maps', sql: sourceMaps },
   { version: 3, name: 'keys', sql: keys },
+  { version: 4, name: 'ledger', sql: ledger },
   { version: 5, name: 'rollups', sql: rollups },
   { version: 6, name: 'search', sql: search },
   { version: 9, name: 'app_usage', sql: appUsage },

@@ -4,6 +4,7 @@ import { EVENT_COLUMNS, EventRow } from './event-row.ts'
 import { codes, issues, trends } from './counts.ts'
 import { ALL_TIMES, conditionsOf, FIRST, matching, textConditions } from './matching.ts'
 import type { Ask } from './matching.ts'
+import { readLedger } from './ledger.ts'
 import { appliedVersion } from './migrate.ts'
 import { createSessionEnds } from './session-ends.ts'
 import { createSourceMaps } from './source-maps.ts'
@@ -64,6 +65,7 @@ export function createStore({
     trends: (filter, granularity, signal) => trends(ask, visible(filter), granularity, signal),
     codes: (appId, range, signal) => codes(ask, appId, kept(appId, range ?? ALL_TIMES), signal),
     issues: (appId, range, limit, signal) => issues(ask, appId, kept(appId, range), limit, signal),
+    ledger: (...asked) => readLedger({ clickhouse: reader, database }, ...asked),
     sourceMaps: createSourceMaps({ clickhouse, database }),
     sessionEnds: createSessionEnds({ clickhouse, database }),
     schemaVersion: () => appliedVersion(clickhouse, database),

@@ -151,6 +151,11 @@ export function writeTime(ms: number): void {
   writeUint32(Math.floor(ms / TWO_32) >>> 0)
 }
 
+/** A whole number from 0 on, as UInt64. */
+export function writeCount(value: number): void {
+  writeTime(value)
+}
+
 function writeUint32(value: number): void {
   scratch[at++] = value & 255
   scratch[at++] = (value >>> 8) & 255

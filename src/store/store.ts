@@ -81,6 +81,16 @@ export interface IssueCount {
   readonly lastSeen: string
 }
 
+/** Events that ended alike in one hour or day, `time` being its start in UTC as ISO 8601. */
+export interface LedgerEntry {
+  readonly time: string
+  readonly protocol: string
+  /** As in outcome.ts; `unsent` is what clients say they never sent, and no event of ours. */
+  readonly outcome: string
+  readonly reason: string
+  readonly count: number
+}
+
 /** A stored source map, without its content. */
 export interface SourceMapEntry {
   readonly fileName: string
@@ -120,6 +130,13 @@ export interface Store {
     limit: number,
     signal?: AbortSignal,
   ) => Promise<readonly IssueCount[]>
+  /** How events ended; of all apps and of nobody's where `appId` is undefined. */
+  readonly ledger: (
+    appId: string | undefined,
+    range: TimeRange,
+    granularity: 'hour' | 'day',
+    signal?: AbortSignal,
+  ) => Promise<readonly LedgerEntry[]>
   readonly sourceMaps: {
     readonly put: (
       appId: string,

@@ -45,7 +45,15 @@ function routesOf(): string[] {
   app.route(
     '/',
     dashboardApi({
-      store: { events: unused, event: unused, trends: unused, codes: unused, issues: unused },
+      store: {
+        events: unused,
+        event: unused,
+        trends: unused,
+        codes: unused,
+        issues: unused,
+        ledger: unused,
+      },
+      settleLedger: unused,
       admitRead: () => admitted,
       apps: () => [],
       ask: unused,

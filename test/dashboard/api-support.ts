@@ -51,6 +51,7 @@ export function anApi(options: ApiOptions = {}) {
     dashboardApi({
       store,
       ask,
+      settleLedger: () => Promise.resolve(),
       nowMs,
       originOf: ({ url }) => options.publicUrl ?? new URL(url).origin,
       apps: keys.apps,
@@ -87,6 +88,7 @@ const NO_STORE: Store = {
   trends: notAsked,
   codes: notAsked,
   issues: notAsked,
+  ledger: notAsked,
   sourceMaps: { put: notAsked, list: notAsked, remove: notAsked },
   sessionEnds: { list: notAsked, add: notAsked },
   schemaVersion: notAsked,

@@ -2,6 +2,7 @@ import { connect } from 'node:net'
 import { once } from 'node:events'
 import { rm } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { z } from 'zod'
 import { startServer } from '../../src/node/server.ts'
 import { aSite, anEvent, errorsOf, expectProblem, post, settings, type Site } from './support.ts'
 
@@ -27,6 +28,17 @@ const APPS = JSON.stringify(
     },
   ].map((app, at) => ({ name: app.id, ...app, keys: [{ key: Object.values(KEYS)[at] }] })),
 )
+
+const Ledger = z.object({
+  ledger: z.array(
+    z.object({
+      protocol: z.string(),
+      outcome: z.string(),
+      reason: z.string(),
+      count: z.number(),
+    }),
+  ),
+})
 
 let site: Site
 beforeAll(async () => {
@@ -204,4 +216,31 @@ test("an app's own rules of scrubbing hold for its events, and for no other's", 
   ])
   const other = errorsOf(await site.call('/dashboard/api/errors?appId=calm&code=own-rules'))
   expect(other).toMatchObject([{ ...given, marks: [] }])
+})
+
+test('what limits refuse and drop is in the sum of every scrape, and in the ledger under its app', async () => {
+  const { text } = await site.call('/metrics')
+  const sum = (name: string) =>
+    [...text.matchAll(new RegExp(`^error_ingestor_${name}(?:\\{.*\\})? (\\d+)$`, 'gm'))].reduce(
+      (all, [, value]) => all + Number(value),
+      0,
+    )
+  const received = sum('received_events_total') + sum('recovered_events_total')
+  expect(received).toBe(sum('events_total') + sum('spool_events'))
+  expect(received).toBeGreaterThan(60)
+  const ledger = async (appId: string) => {
+    const { body } = await site.call(`/dashboard/api/ledger?appId=${appId}`)
+    const sums: Record<string, number> = {}
+    for (const { protocol, outcome, reason, count } of Ledger.parse(body).ledger) {
+      const name = `${protocol} ${outcome} ${reason}`.trimEnd()
+      sums[name] = (sums[name] ?? 0) + count
+    }
+    return sums
+  }
+  expect(await ledger('spiky')).toEqual({ 'native dropped spike': 26, 'native stored': 6 })
+  expect(await ledger('by-events')).toEqual({
+    'native refused rate_limited': 7,
+    'native stored': 20,
+    'sentry refused rate_limited': 1,
+  })
 })

@@ -100,6 +100,7 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
   'GET /dashboard/api/trends': [read('trends')],
   'GET /dashboard/api/codes': [read('codes')],
   'GET /dashboard/api/issues': [read('issues')],
+  'GET /dashboard/api/ledger': [read('ledger')],
   'GET /dashboard/api/apps': [{ needs: 'read', ok: 200 }],
   'GET /api/v1/admin/apps': [admin({ ok: 200 })],
   'POST /api/v1/admin/apps': [admin({ body: {}, ok: 400 })],

@@ -11,14 +11,14 @@ async function recorded(level: 'info' | 'debug' = 'info') {
 
 test('every outcome, stage, request and bug shows in the metrics', async () => {
   const { telemetry } = await recorded()
-  telemetry.outcome('native', { kind: 'stored' }, 3)
-  telemetry.outcome('native', { kind: 'stored' }, 2)
-  telemetry.outcome('sentry', { kind: 'refused', reason: 'malformed' }, 1)
+  telemetry.outcome('app', 'native', { kind: 'stored' }, 3)
+  telemetry.outcome('app', 'native', { kind: 'stored' }, 2)
+  telemetry.outcome('app', 'sentry', { kind: 'refused', reason: 'malformed' }, 1)
   telemetry.stage('scrub', 20, 7)
   telemetry.request('POST', '/api/v1/ingest', 200, 3)
   telemetry.bug(new Error('once'))
-  telemetry.gauge('error_ingestor_test', 'A gauge.', () => 42)
-  telemetry.gauge('error_ingestor_absent', 'A gauge that is not known.', () => undefined)
+  telemetry.gauge('error_ingestor_spool_bytes', () => 42)
+  telemetry.gauge('error_ingestor_spool_segments', () => undefined)
   const { text, contentType } = await telemetry.metricsText(undefined)
   expect(contentType).toMatch(/^text\/plain; version=0\.0\.4/)
   for (const line of [
@@ -28,13 +28,16 @@ test('every outcome, stage, request and bug shows in the metrics', async () => {
     'error_ingestor_stage_occurrences_total{stage="scrub"} 7',
     'error_ingestor_http_requests_total{method="POST",route="/api/v1/ingest",status="200"} 1',
     'error_ingestor_http_request_duration_seconds_count{route="/api/v1/ingest"} 1',
+    'error_ingestor_http_request_duration_seconds_bucket{route="/api/v1/ingest",le="0.0025"} 0',
+    'error_ingestor_http_request_duration_seconds_bucket{route="/api/v1/ingest",le="0.005"} 1',
+    'error_ingestor_http_request_duration_seconds_bucket{route="/api/v1/ingest",le="+Inf"} 1',
     'error_ingestor_bugs_total 1',
-    'error_ingestor_test 42',
+    'error_ingestor_spool_bytes 42',
     `error_ingestor_build_info{version="1.2.3",node="${process.versions.node}"} 1`,
   ]) {
     expect(text.split('\n')).toContain(line)
   }
-  expect(text).not.toMatch(/^error_ingestor_absent /m)
+  expect(text).not.toMatch(/^error_ingestor_spool_segments /m)
   expect(text).toMatch(/^process_resident_memory_bytes \d/m)
   expect(text).toMatch(/^nodejs_eventloop_lag_p99_seconds /m)
 })
@@ -48,19 +51,19 @@ test.each([
   ['*/*', false],
 ])('%s is answered as OpenMetrics: %s', async (accept, isOpen) => {
   const { telemetry } = await recorded()
-  telemetry.outcome('native', { kind: 'stored' }, 1)
-  telemetry.gauge('error_ingestor_test', 'A gauge.', () => 1)
+  telemetry.outcome('app', 'native', { kind: 'stored' }, 1)
+  telemetry.gauge('error_ingestor_spool_bytes', () => 1)
   const { text, contentType } = await telemetry.metricsText(accept)
   expect(contentType.startsWith('application/openmetrics-text')).toBe(isOpen)
   expect(text.endsWith('# EOF\n')).toBe(isOpen)
   // The same sample name in both, as scrapers need it.
   expect(text).toMatch(/^error_ingestor_events_total\{.*\} 1$/m)
-  expect(text).toMatch(/^error_ingestor_test 1$/m)
+  expect(text).toMatch(/^error_ingestor_spool_bytes 1$/m)
 })
 
 test('a scrape of one format leaves the names of the other as they were', async () => {
   const { telemetry } = await recorded()
-  telemetry.outcome('native', { kind: 'stored' }, 1)
+  telemetry.outcome('app', 'native', { kind: 'stored' }, 1)
   const open = 'application/openmetrics-text'
   const scrapes = await Promise.all(
     [undefined, open, undefined, open, undefined].map((accept) => telemetry.metricsText(accept)),

@@ -53,7 +53,9 @@ function aPipeline() {
     },
     retentionMs: () => 86_400_000,
     spikes: createSpikeGuard(),
-    outcome: (_protocol, outcome, count) => ends.push([outcome, count]),
+    here: () => undefined,
+    kept: () => undefined,
+    outcome: (_appId, _protocol, outcome, count) => ends.push([outcome, count]),
     stage: () => undefined,
     nowMs: () => NOW_MS,
   })

@@ -29,6 +29,7 @@ const ROWS: Readonly<Record<string, { readonly path?: string; readonly row: Row 
   'GET /dashboard/api/trends': { path: '/dashboard/api/trends?appId=shop', row: READ },
   'GET /dashboard/api/codes': { path: '/dashboard/api/codes?appId=shop', row: READ },
   'GET /dashboard/api/issues': { path: '/dashboard/api/issues?appId=shop', row: READ },
+  'GET /dashboard/api/ledger': { path: '/dashboard/api/ledger?appId=shop', row: READ },
   'GET /dashboard/api/apps': { row: [401, 200, 200, 200, 200, 403] },
   'GET /api/v1/ingest/test': { row: same(401) },
   'GET /api/v1/sourcemaps/list': { row: same(401) },

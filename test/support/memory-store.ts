@@ -1,6 +1,7 @@
 import { createDelivery, idKey, type Delivery } from '../../src/pipeline/delivery.ts'
 import { aGrouping } from './occurrence.ts'
 import { digest } from '../../src/pipeline/digest.ts'
+import { NO_TRACER } from '../../src/trace.ts'
 import { recentIds } from '../../src/pipeline/recent.ts'
 import type { Pieces } from '../../src/pipeline/spool.ts'
 import {
@@ -81,7 +82,12 @@ export function deliveryTo(
     isStoreTrouble: () => false,
     recent: recentIds(10_000),
     digest,
-    outcome: (_protocol, { kind }, count) => ends.set(kind, (ends.get(kind) ?? 0) + count),
+    delivered: (all) => {
+      for (const { outcome, count } of all) {
+        ends.set(outcome.kind, (ends.get(outcome.kind) ?? 0) + count)
+      }
+    },
+    open: NO_TRACER.open,
     stage: () => undefined,
     say: (_level, text) => said.push(text),
     bug: (error) => {
@@ -94,7 +100,7 @@ export function deliveryTo(
   return {
     ...delivery,
     stored: () => ends.get('stored') ?? 0,
-    duplicates: () => ends.get('dropped') ?? 0,
+    duplicates: () => ends.get('duplicate') ?? 0,
     undeliverable: () => ends.get('undeliverable') ?? 0,
     said,
   }

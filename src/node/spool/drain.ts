@@ -1,3 +1,4 @@
+import type { Ended } from '../../outcome.ts'
 import {
   idKey,
   type Delivery,
@@ -6,6 +7,7 @@ import {
   type RefusedRow,
 } from '../../pipeline/delivery.ts'
 import { pause } from '../../pipeline/retry.ts'
+import type { OpenSpan } from '../../trace.ts'
 import type { Frontier, Seal, SealLog } from './seals.ts'
 import type { Source, Window } from './source.ts'
 
@@ -29,6 +31,8 @@ interface DrainDeps {
   readonly setAside: (rows: readonly RefusedRow[], read: ReadRows) => Promise<void>
   /** Makes room on a full disk, so that delivery can go on and free more. */
   readonly makeRoom: () => Promise<void>
+  /** How the rows before `ordinal` ended; resolves once that is noted. Never rejects. */
+  readonly delivered: (ordinal: number, ends: readonly Ended[]) => Promise<void>
 }
 
 /** When to end. */
@@ -56,6 +60,7 @@ interface Sealed {
   readonly window: Window
   readonly fates: readonly Fate[]
   readonly id: number
+  readonly span: OpenSpan
   /** Of `performance.now()`; -Infinity where an earlier process judged it. */
   readonly judgedAtMs: number
 }
@@ -103,7 +108,8 @@ export function createDrain(deps: DrainDeps): Drain {
       if (window.rows > 0) await begin(window, stop)
       else if (await source.missed(deps.end())) {
         await Promise.all(underWay)
-        reached(source.cursor())
+        const to = source.cursor()
+        await deps.delivered(to.ordinal, reached(to, { parcels: [], rows: 0 }, [], []))
       } else await pause(EMPTY_MS, stop.now)
     }
     await Promise.all(underWay)
@@ -118,11 +124,15 @@ export function createDrain(deps: DrainDeps): Drain {
       await Promise.all(underWay)
       await reclaim(seal, window, stop)
       if (window.rows > 0) await begin(window, stop, { id: seal.id, judge: delivery.judgeAgain })
-      else await finish({ window, fates: [], id: seal.id, judgedAtMs: 0 }, [])
+      else {
+        const span = openSpan(window)
+        await finish({ window, fates: [], id: seal.id, judgedAtMs: 0, span }, [])
+      }
       return
     }
     delivery.remember(window.parcels.flatMap(({ rows }) => rows))
-    await launch({ window, fates: seal.fates, id: seal.id, judgedAtMs: -Infinity }, stop)
+    const sealed = { window, fates: seal.fates, id: seal.id, span: openSpan(window) }
+    await launch({ ...sealed, judgedAtMs: -Infinity }, stop)
   }
 
   /** Rows whose frames are lost may have been stored all the same: then the store has to know them. */
@@ -138,11 +148,21 @@ export function createDrain(deps: DrainDeps): Drain {
     { id, judge } = { id: nextId++, judge: delivery.judge },
   ): Promise<void> {
     const judgedAtMs = performance.now()
-    const fates = await judged(() => judge(window.parcels, stop.now), stop)
+    const span = openSpan(window)
     const { from, to, rows } = window
+    const fates = await span.run(() => judged(() => judge(window.parcels, stop.now), stop))
     const keys = window.parcels.flatMap((parcel) => parcel.rows)
-    await seal({ id, from, to, ordinal: to.ordinal - rows, rows, fates, keys }, stop)
-    await launch({ window, fates, id, judgedAtMs }, stop)
+    const record = { id, from, to, ordinal: to.ordinal - rows, rows, fates, keys }
+    const sealedAtMs = performance.now()
+    await span.run(() => seal(record, stop))
+    span.run(() => delivery.stage('seal', performance.now() - sealedAtMs, rows))
+    await launch({ window, fates, id, judgedAtMs, span }, stop)
+  }
+
+  /** A span for all of it; where it fails, it was not this window but the disk, and the next one tells. */
+  function openSpan({ parcels, rows }: Window): OpenSpan {
+    const links = parcels.flatMap(({ trace }) => trace ?? [])
+    return delivery.open('deliver', { 'error_ingestor.events': rows }, links)
   }
 
   /** Waits until there is enough for a window, or what is there has waited long enough. */
@@ -220,10 +240,12 @@ export function createDrain(deps: DrainDeps): Drain {
   /** Sends a sealed window; resolves when there is room for one more. */
   async function launch(sealed: Sealed, stop: DrainStop): Promise<void> {
     const before = underWay.at(-1)
-    const sending = send(sealed, stop).then(async (refused) => {
-      await before // Windows end in their order, so that the frontier never passes one that is open.
-      await finish(sealed, refused)
-    })
+    const sending = sealed.span
+      .run(() => send(sealed, stop))
+      .then(async (refused) => {
+        await before // Windows end in their order, so that the frontier never passes one that is open.
+        await finish(sealed, refused)
+      })
     underWay.push(sending)
     const forgotten = () => {
       underWay = underWay.filter((other) => other !== sending)
@@ -247,13 +269,16 @@ export function createDrain(deps: DrainDeps): Drain {
   }
 
   async function finish(
-    { window, fates, id }: Sealed,
+    { window, fates, id, span, judgedAtMs }: Sealed,
     refused: readonly RefusedRow[],
   ): Promise<void> {
-    reached(window.to)
-    delivery.count(window.parcels, fates, refused)
+    const ends = reached(window.to, window, fates, refused)
+    tell(window, ends, judgedAtMs)
+    span.end()
+    // Before the frontier is noted: a window that is told twice is counted once, one that is not told, never.
+    await deps.delivered(window.to.ordinal, ends)
     try {
-      await deps.seals.done(id, frontier)
+      await deps.seals.done(id, window.to)
       await deps.forget(frontier)
     } catch (error) {
       // The rows are stored. The frames stay until a later note is written; were this process to end
@@ -262,10 +287,30 @@ export function createDrain(deps: DrainDeps): Drain {
     }
   }
 
-  function reached(to: Frontier): void {
+  /** The canonical line of one delivery. */
+  function tell({ rows }: Window, ends: readonly Ended[], judgedAtMs: number): void {
+    const sum = (kind: Ended['outcome']['kind']) =>
+      ends.reduce((all, { outcome, count }) => all + (outcome.kind === kind ? count : 0), 0)
+    delivery.say('info', 'delivered', {
+      ...{ rows, stored: sum('stored'), duplicate: sum('duplicate') },
+      undeliverable: sum('undeliverable'),
+      ...(judgedAtMs > 0 && { elapsedMs: Math.round(performance.now() - judgedAtMs) }),
+    })
+  }
+
+  /** Moves the frontier and counts what it passed, in one go: the sum of all ends is right at every moment. */
+  function reached(
+    to: Frontier,
+    { parcels, rows }: Pick<Window, 'parcels' | 'rows'>,
+    fates: readonly Fate[],
+    refused: readonly RefusedRow[],
+  ): readonly Ended[] {
+    const lost = Math.max(0, to.ordinal - frontier.ordinal - rows)
     frontier = to
+    const ends = delivery.count(parcels, fates, refused, lost)
     for (const { ordinal, resolve } of settling) if (ordinal <= to.ordinal) resolve()
     settling = settling.filter(({ ordinal }) => ordinal > to.ordinal)
+    return ends
   }
 
   return {

@@ -4,9 +4,21 @@ import type { Delivery } from '../../pipeline/delivery.ts'
 import { Refusal } from '../../refusal.ts'
 import { nodeDisk } from './disk.ts'
 import { own } from './owner.ts'
-import { openSpool, type DiskSpool, type SpoolLimits } from './spool.ts'
+import {
+  NO_ACCOUNT,
+  openSpool,
+  type DiskSpool,
+  type SpoolAccount,
+  type SpoolLimits,
+} from './spool.ts'
 
 const TEND_MS = 1_000
+
+/** Keeps its own file in the folder. */
+interface FolderAccount extends SpoolAccount {
+  /** Called once the folder is ours, before anything is read of it. */
+  readonly open: (folder: string) => void
+}
 
 /**
  * The spool in `folder`, made where it is missing. A folder that cannot be used (no permission, a
@@ -18,6 +30,7 @@ export async function openFolderSpool(
   folder: string,
   delivery: Delivery,
   limits: SpoolLimits,
+  account: FolderAccount = { ...NO_ACCOUNT, open: () => undefined },
 ): Promise<DiskSpool> {
   let disown: (() => void) | undefined
   let spool: DiskSpool | undefined
@@ -28,8 +41,17 @@ export async function openFolderSpool(
     const disk = nodeDisk(folder)
     await mkdir(folder, { recursive: true })
     await disk.prepare()
-    disown ??= await own(folder)
-    spool = await openSpool(disk, delivery, limits)
+    if (disown === undefined) {
+      const letGo = await own(folder)
+      try {
+        account.open(folder)
+      } catch (error) {
+        letGo()
+        throw error
+      }
+      disown = letGo
+    }
+    spool = await openSpool(disk, delivery, limits, account)
   }
 
   async function tryToOpen(): Promise<void> {

@@ -77,7 +77,7 @@ export function createSource(deps: SourceDeps): Source {
       const behind = queue.at(-1)?.next ?? cursor
       // Only without a gap: what is skipped once is read from disk, and all behind it until that has caught up.
       if (behind.segment !== segment || behind.offset !== offset) return
-      const { batch, rows } = parcel
+      const { batch, rows, trace } = parcel
       if (queuedRows + rows.length > WINDOWS_KNOWN_MAX * deps.rowsMax) return
       queuedRows += rows.length
       queue.push({
@@ -85,6 +85,7 @@ export function createSource(deps: SourceDeps): Source {
         parcel: {
           batch: { format: batch.format, ends: batch.ends },
           rows,
+          trace,
           place: { segment, offset, end },
         },
         next: { segment, offset: end, ordinal: ordinal + rows.length },

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Ended } from '../../outcome.ts'
 import type { Delivery } from '../../pipeline/delivery.ts'
 import { UnreadableRows, type Spool } from '../../pipeline/spool.ts'
 import { Refusal } from '../../refusal.ts'
@@ -24,6 +25,26 @@ export interface SpoolLimits {
   readonly windowsMax: number
 }
 
+/** Who keeps count of what goes through the spool. */
+export interface SpoolAccount {
+  /** Rows wait from `from` to `end`; behind it new ones are numbered. */
+  readonly opened: (from: number, end: number) => void
+  /** So many rows are the spool's that no request of this process brought: an earlier one did, or none that got a yes. */
+  readonly recovered: (count: number) => void
+  /**
+   * How the rows before `ordinal` ended, since the call before; the same rows may be told again after
+   * a crash. Resolves when it would survive a power cut.
+   */
+  readonly delivered: (ordinal: number, ends: readonly Ended[]) => Promise<void>
+}
+
+/** For a spool that nobody keeps account of. */
+export const NO_ACCOUNT: SpoolAccount = {
+  opened: () => undefined,
+  recovered: () => undefined,
+  delivered: () => Promise.resolve(),
+}
+
 const RESTART_MS = 1_000
 const FREE_BYTES_MIN = 32 * 1024 * 1024
 
@@ -43,6 +64,7 @@ export async function openSpool(
   disk: Disk,
   delivery: Delivery,
   limits: SpoolLimits,
+  account: SpoolAccount = NO_ACCOUNT,
 ): Promise<DiskSpool> {
   const damage = await openDamage(disk, delivery.say)
   const log = await readSealLog(disk, damage)
@@ -52,8 +74,10 @@ export async function openSpool(
   const reserve = await openReserve(disk)
   const firstOrdinal = found.segments[0]?.ordinal ?? found.readable
   const start = log.frontier ?? { segment: 0, offset: 0, ordinal: firstOrdinal }
-  const parts = assemble({ disk, delivery, limits, damage, seals, reserve, found, start })
-  return makeSpool(parts, { disk, delivery, limits, damage, reserve, seals })
+  const parts = assemble({ disk, delivery, limits, account, damage, seals, reserve, found, start })
+  account.opened(start.ordinal, found.ordinal)
+  account.recovered(Math.max(0, found.readable - start.ordinal))
+  return makeSpool(parts, { disk, delivery, limits, account, damage, reserve, seals })
 }
 
 interface Parts {
@@ -71,6 +95,7 @@ interface AssembleDeps {
   readonly disk: Disk
   readonly delivery: Delivery
   readonly limits: SpoolLimits
+  readonly account: SpoolAccount
   readonly damage: Damage
   readonly seals: SealLog
   readonly reserve: Reserve
@@ -87,6 +112,8 @@ function assemble(deps: AssembleDeps): Parts {
     if (createdAtMs > 0) ages.note(ordinal, createdAtMs)
   }
   const undeliverable = { count: 0 }
+  /** Rows that an earlier process had said yes to and that are not there: told as lost when passed. */
+  let missing = found.ordinal - found.readable
 
   const writer = openWriter({
     disk,
@@ -103,9 +130,14 @@ function assemble(deps: AssembleDeps): Parts {
       if (last === undefined || segment === undefined) return
       segments.set(segment.number, { ...segment, bytes: last.end })
       ages.note(last.ordinal, delivery.nowMs())
+      // The first row of ours stands behind them, so that from now on they are rows that wait.
+      if (missing > 0) deps.account.recovered(missing)
+      missing = 0
       source.offer(frames)
       drain.wake()
     },
+    // Their requests end as refused, and they themselves once more, as rows that nobody brought.
+    unanswered: deps.account.recovered,
     say: delivery.say,
   })
   const end = () => {
@@ -152,6 +184,7 @@ function assemble(deps: AssembleDeps): Parts {
       undeliverable.count += rows.length
     },
     makeRoom: deps.reserve.release,
+    delivered: deps.account.delivered,
   })
   const bytes = () => [...segments.values()].reduce((sum, segment) => sum + segment.bytes, 0)
   return { writer, drain, end, segments, bytes, ages, undeliverable }
@@ -161,6 +194,7 @@ interface SpoolDeps {
   readonly disk: Disk
   readonly delivery: Delivery
   readonly limits: SpoolLimits
+  readonly account: SpoolAccount
   readonly damage: Damage
   readonly reserve: Reserve
   readonly seals: SealLog
@@ -272,7 +306,10 @@ function makeSpool(parts: Parts, deps: SpoolDeps): DiskSpool {
       await writer.repair()
       if (refusing() !== undefined) return
       await deps.reserve.restore()
-      undeliverable.count = await retryMarked(deps.disk, delivery, writer.append)
+      undeliverable.count = await retryMarked(deps.disk, delivery, async (parcel) => {
+        await writer.append(parcel)
+        deps.account.recovered(parcel.rows.length)
+      })
     },
 
     async close() {

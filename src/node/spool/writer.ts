@@ -21,6 +21,8 @@ interface WriterDeps {
   readonly opened: (segment: number, ordinal: number) => void
   /** Frames are durable, in order; called before their requests are answered. */
   readonly committed: (frames: readonly Written[]) => void
+  /** So many committed rows are refused all the same: what the next process needs could not be noted. */
+  readonly unanswered: (rows: number) => void
   readonly say: (level: 'error' | 'warn' | 'info', text: string, fields?: object) => void
 }
 
@@ -111,8 +113,13 @@ export function openWriter(deps: WriterDeps): Writer {
     ordinal = rows
     // First, because they are durable and will be delivered, whatever becomes of the note.
     deps.committed(frames)
-    // Survives kill -9: tells the next process how far this one had said yes.
-    disk.note('end', encodeEnd({ segment, offset, ordinal }))
+    try {
+      // Survives kill -9: tells the next process how far this one had said yes.
+      disk.note('end', encodeEnd({ segment, offset, ordinal }))
+    } catch (error) {
+      deps.unanswered(frames.reduce((sum, { parcel }) => sum + parcel.rows.length, 0))
+      throw error
+    }
   }
 
   /** Begins the next segment. Its header and its name are durable before any frame is. */

@@ -37,6 +37,7 @@ export function anEvent(given: object = {}): Record<string, unknown> {
 export function anIntake(given: Partial<IntakeDeps> & { inFlightMax?: number } = {}) {
   const stored: Occurrence[] = []
   const ends: { protocol: string; outcome: Outcome; count: number }[] = []
+  const received = { count: 0 }
   const lines: AccessLine[] = []
   const bugs: unknown[] = []
   const budget = createByteBudget(given.inFlightMax ?? 10 * BYTES_MAX, 50)
@@ -58,7 +59,13 @@ export function anIntake(given: Partial<IntakeDeps> & { inFlightMax?: number } =
         stored.push(...occurrences)
         return Promise.resolve()
       },
-      outcome: (protocol, outcome, count) => ends.push({ protocol, outcome, count }),
+      telemetry: {
+        received: (_protocol, count) => {
+          received.count += count
+        },
+        outcome: (_appId, protocol, outcome, count) => ends.push({ protocol, outcome, count }),
+        discarded: () => undefined,
+      },
       nowMs: () => NOW_MS,
       eventsMax: 10,
       ...given,
@@ -81,5 +88,5 @@ export function anIntake(given: Partial<IntakeDeps> & { inFlightMax?: number } =
     )
   const send = (events: unknown, headers?: Record<string, string>) =>
     post(JSON.stringify({ events }), headers)
-  return { fetch, post, send, stored, ends, lines, bugs, budget }
+  return { fetch, post, send, stored, ends, received, lines, bugs, budget }
 }

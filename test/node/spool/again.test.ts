@@ -267,8 +267,8 @@ test('a window that ends while another one fails is not sent again', async () =>
         if (inserts === 1) await slow.promise
         await insert(block, signal)
       },
-      outcome: (_protocol, { kind }, count) => {
-        if (kind === 'stored') counted += count
+      delivered: (ends) => {
+        for (const { outcome, count } of ends) if (outcome.kind === 'stored') counted += count
       },
     },
   })

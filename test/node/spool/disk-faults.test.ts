@@ -114,14 +114,19 @@ test('a failing disk is tried again and again without a file left open', async (
 test('an end that cannot be noted costs a refusal, and no row that is on disk', async () => {
   const { disk, faults } = faultyDisk()
   const store = memoryStore()
-  const life = await live(disk, { store })
+  let recovered = 0
+  const account = { recovered: (count: number) => (recovered += count) }
+  const life = await live(disk, { store, account })
   faults.note = 'ENOSPC'
   await expect(life.accept(3)).rejects.toThrow('the disk is full')
+  // They end as refused with their request, and once more as what they are on disk: so they came twice.
+  expect(recovered).toBe(3)
   faults.note = ''
   await life.spool.tend()
   const ids = await life.accept(2)
   await life.end()
   expect(notOnce(store, ids)).toEqual([])
+  expect(recovered).toBe(3)
   expect(life.spool.status().damagedRows).toBe(0)
   expect([...store.counts().values()].every((count) => count === 1)).toBe(true)
 })

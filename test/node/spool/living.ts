@@ -1,7 +1,13 @@
 import type { Delivery } from '../../../src/pipeline/delivery.ts'
 import type { Occurrence } from '../../../src/occurrence.ts'
 import type { Disk } from '../../../src/node/spool/disk.ts'
-import { openSpool, type DiskSpool, type SpoolLimits } from '../../../src/node/spool/spool.ts'
+import {
+  NO_ACCOUNT,
+  openSpool,
+  type DiskSpool,
+  type SpoolAccount,
+  type SpoolLimits,
+} from '../../../src/node/spool/spool.ts'
 import { encodeRows } from '../../../src/store/rows.ts'
 import { deliveryTo, memoryStore, type MemoryStore } from '../../support/memory-store.ts'
 import { aGrouping, anOccurrence } from '../../support/occurrence.ts'
@@ -32,6 +38,7 @@ export interface LifeOptions {
   readonly store?: MemoryStore
   readonly limits?: Partial<SpoolLimits>
   readonly delivery?: Partial<Parameters<typeof deliveryTo>[1]>
+  readonly account?: Partial<SpoolAccount>
   /** False: it accepts and delivers nothing until `end`. */
   readonly delivers?: boolean
   /** Longest that `end` waits for delivery. */
@@ -48,7 +55,8 @@ export async function live(disk: Disk, options: LifeOptions = {}): Promise<Life>
     say: (_level, text) => said.push(text),
     ...options.delivery,
   })
-  const spool = await openSpool(disk, delivery, { ...LIMITS, ...limits })
+  const account = { ...NO_ACCOUNT, ...options.account }
+  const spool = await openSpool(disk, delivery, { ...LIMITS, ...limits }, account)
   const stopping = new AbortController()
   let drained = delivers ? spool.drain(stopping.signal, graceMs) : undefined
   return {

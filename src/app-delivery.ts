@@ -1,0 +1,58 @@
+import type { Config } from './config.ts'
+import type { Host } from './host.ts'
+import type { Grouping, Occurrence } from './occurrence.ts'
+import { createDelivery } from './pipeline/delivery.ts'
+import { group } from './pipeline/group.ts'
+import type { Spool } from './pipeline/spool.ts'
+import { insertBlock } from './store/insert-block.ts'
+import { knownIds, recordDoubles, storedIds } from './store/known.ts'
+import { isContentRefusal, isStoreTrouble } from './store/refused.ts'
+import { decodeRow, encodeRows, identify } from './store/rows.ts'
+import { NO_TRACER } from './trace.ts'
+
+/** Grouping that never throws: that would be a bug of ours, and the event is kept all the same, in one issue for all such. */
+export function groupWith(bug: Host['telemetry']['bug']): (occurrence: Occurrence) => Grouping {
+  return (occurrence) => {
+    try {
+      return group(occurrence)
+    } catch (error) {
+      bug(error)
+      return UNGROUPED
+    }
+  }
+}
+
+const NO_FINGERPRINT = `v1:${'0'.repeat(32)}`
+const UNGROUPED: Grouping = {
+  fingerprint: NO_FINGERPRINT,
+  secondary: NO_FINGERPRINT,
+  basis: 'message',
+  components: [],
+}
+
+/** Joins the half of the pipeline after the yes to the store. */
+export function openSpool(config: Config, host: Host): Promise<Spool> {
+  const { clickhouse, telemetry, nowMs, recent, digest } = host
+  const { database } = config.clickhouse
+  const delivery = createDelivery({
+    identify,
+    decode: decodeRow,
+    encode: (occurrences) => encodeRows(occurrences, groupWith(telemetry.bug)),
+    recordDoubles: (rows, signal) => recordDoubles(clickhouse, database, rows, signal),
+    knownIds: (rows, signal) => knownIds(clickhouse, database, rows, signal),
+    storedIds: (rows, signal) => storedIds(clickhouse, database, rows, signal),
+    insert: (block, signal) => insertBlock(clickhouse, telemetry.inserted, block, signal),
+    isContentRefusal,
+    isStoreTrouble,
+    recent,
+    digest,
+    delivered: telemetry.delivered,
+    open: (host.tracer ?? NO_TRACER).open,
+    stage: telemetry.stage,
+    say: telemetry.say,
+    bug: telemetry.bug,
+    nowMs,
+    random: Math.random,
+  })
+  return host.openSpool(delivery)
+}

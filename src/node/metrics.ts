@@ -1,0 +1,364 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+
+/** What a metric is: the registry is filled from these, and docs/metrics.md is rendered from them. */
+interface Definition {
+  readonly type: 'counter' | 'gauge' | 'histogram'
+  readonly help: string
+  /** Each label with its closed set of values. */
+  readonly labels?: Readonly<Record<string, string>>
+  readonly buckets?: readonly number[]
+  /** When an operator should look. */
+  readonly look?: string
+}
+
+const PROTOCOL = '`native`, `sentry`, `otlp`; empty where nobody knows'
+const STAGE_SECONDS = [
+  0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+]
+const REQUEST_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+
+const INSERT_SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+const INSERT_ROWS = [1, 10, 100, 1_000, 5_000, 10_000, 20_000, 50_000]
+const INSERT_BYTES = [1e3, 1e4, 1e5, 1e6, 5e6, 1e7, 2.5e7, 5e7]
+
+/** Every metric of ours. Names stand here and nowhere else. */
+const METRICS = {
+  error_ingestor_received_events_total: {
+    type: 'counter',
+    help: 'Events that came in, counted when they are spooled or refused; a request that cannot be decoded is one.',
+    labels: { protocol: PROTOCOL },
+  },
+  error_ingestor_recovered_events_total: {
+    type: 'counter',
+    help: 'Events of the spool that no request brought: an earlier process had accepted them, they were set aside and are tried again, or they are on disk although their request was refused.',
+  },
+  error_ingestor_events_total: {
+    type: 'counter',
+    help: 'Events by how they ended.',
+    labels: {
+      protocol: PROTOCOL,
+      outcome: '`stored`, `duplicate`, `dropped`, `refused`, `undeliverable`, `lost`',
+      reason:
+        'of `refused`: the codes of docs/api.md and `internal`; of `dropped`: `expired`, `spike`; else empty',
+    },
+    look: '`refused` grows; `lost` is not 0',
+  },
+  error_ingestor_accepting_events: {
+    type: 'gauge',
+    help: 'Events that are being made durable now: not yet counted as received.',
+  },
+  error_ingestor_spool_events: {
+    type: 'gauge',
+    help: 'Events accepted and not yet delivered.',
+    look: 'it only grows',
+  },
+  error_ingestor_received_bytes_total: {
+    type: 'counter',
+    help: 'Bytes of request bodies with events, after inflating.',
+    labels: { protocol: PROTOCOL },
+  },
+  error_ingestor_discarded_total: {
+    type: 'counter',
+    help: 'Parts of requests that are no errors, and what clients say they never sent; not events.',
+    labels: {
+      protocol: PROTOCOL,
+      by: '`server`, `client`',
+      category: "the protocol's",
+      reason: "the protocol's",
+    },
+  },
+  error_ingestor_http_requests_total: {
+    type: 'counter',
+    help: 'HTTP requests that were answered.',
+    labels: {
+      method: 'the common ones, else `other`',
+      route: 'a prefix of ours, else `other`',
+      status: 'three digits',
+    },
+    look: '5xx grow',
+  },
+  error_ingestor_http_request_duration_seconds: {
+    type: 'histogram',
+    help: 'Time from the request to its answer.',
+    labels: { route: 'a prefix of ours, else `other`' },
+    buckets: REQUEST_SECONDS,
+  },
+  error_ingestor_stage_duration_seconds: {
+    type: 'histogram',
+    help: 'Time that one run of a stage took, over all occurrences it was given.',
+    labels: {
+      stage: '`stages`, `spool` before the answer; `known`, `insert` after it',
+    },
+    buckets: STAGE_SECONDS,
+  },
+  error_ingestor_stage_occurrences_total: {
+    type: 'counter',
+    help: 'Occurrences that a stage was given.',
+    labels: { stage: 'as above' },
+  },
+  error_ingestor_insert_duration_seconds: {
+    type: 'histogram',
+    help: 'Time of one try to insert a block of events into ClickHouse.',
+    labels: { result: '`stored`, `failed`' },
+    buckets: INSERT_SECONDS,
+    look: '`failed` grows',
+  },
+  error_ingestor_insert_rows: {
+    type: 'histogram',
+    help: 'Rows of a block that was stored.',
+    buckets: INSERT_ROWS,
+  },
+  error_ingestor_insert_bytes: {
+    type: 'histogram',
+    help: 'Bytes of a block that was stored.',
+    buckets: INSERT_BYTES,
+  },
+  error_ingestor_query_duration_seconds: {
+    type: 'histogram',
+    help: 'Time of one statement in ClickHouse, inserts of events aside.',
+    labels: { statement: 'its name, as in the query log', result: '`ok`, `failed`' },
+    buckets: INSERT_SECONDS,
+  },
+  error_ingestor_store_up: {
+    type: 'gauge',
+    help: '1 while ClickHouse took or answered the last thing it was asked, else 0.',
+    look: 'it is 0: events wait in the spool',
+  },
+  error_ingestor_spool_accepting: {
+    type: 'gauge',
+    help: '1 while events can be kept safe, else 0.',
+    look: 'it is 0: clients get 503',
+  },
+  error_ingestor_spool_bytes: {
+    type: 'gauge',
+    help: 'Bytes of the spool on disk.',
+    look: 'over half of the bound',
+  },
+  error_ingestor_spool_bytes_max: { type: 'gauge', help: 'Bytes that the spool may take.' },
+  error_ingestor_spool_segments: { type: 'gauge', help: 'Segment files of the spool.' },
+  error_ingestor_delivery_lag_seconds: {
+    type: 'gauge',
+    help: 'Age of the oldest event that is not yet delivered.',
+    look: 'over a minute',
+  },
+  error_ingestor_spool_damaged_events: {
+    type: 'gauge',
+    help: 'Events that could not be read back from the spool, over the life of its folder.',
+    look: 'it grows: a disk fails',
+  },
+  error_ingestor_undeliverable_events: {
+    type: 'gauge',
+    help: 'Events kept aside because ClickHouse refuses their content.',
+    look: 'it is not 0',
+  },
+  error_ingestor_ledger_waiting: {
+    type: 'gauge',
+    help: 'Sums of the ledger that ClickHouse does not have yet.',
+  },
+  error_ingestor_connections: { type: 'gauge', help: 'Connections that are open.' },
+  error_ingestor_connections_refused: {
+    type: 'gauge',
+    help: 'Connections closed at once beyond `CONNECTIONS_MAX`, since the start.',
+    look: 'it grows',
+  },
+  error_ingestor_key_files_bad: {
+    type: 'gauge',
+    help: 'Files of `KEYS_DIR` that cannot be used; the last good state of each goes on; 1 too where the whole folder cannot be read.',
+    look: 'it is not 0: read the log',
+  },
+  error_ingestor_key_reads_total: {
+    type: 'counter',
+    help: 'Readings of apps and keys.',
+    labels: { source: '`files`, `store`', result: '`ok`, `failed`' },
+    look: '`failed` grows',
+  },
+  error_ingestor_keys_age_seconds: {
+    type: 'gauge',
+    help: 'Time since ClickHouse last said that apps and keys are as we know them.',
+    look: 'over a minute',
+  },
+  error_ingestor_quota_exchange_age_seconds: {
+    type: 'gauge',
+    help: 'Since when processes have not told each other what apps with a quota have had; absent without one.',
+    look: 'over some minutes: each process counts alone',
+  },
+  error_ingestor_bugs_total: {
+    type: 'counter',
+    help: 'Things thrown that nobody expected; each has a log line.',
+    look: 'it is not 0: read the log',
+  },
+  error_ingestor_log_lines_suppressed_total: {
+    type: 'counter',
+    help: 'Log lines that were counted instead of written.',
+  },
+  error_ingestor_build_info: {
+    type: 'gauge',
+    help: 'Always 1; the labels say what runs.',
+    labels: { version: 'ours', node: "Node's" },
+  },
+} as const satisfies Readonly<Record<string, Definition>>
+
+/** The name of a metric of ours. */
+export type MetricName = keyof typeof METRICS
+
+/** All of them, in the order of the documentation. */
+export const METRIC_NAMES = Object.keys(METRICS).filter((name) => isMetricName(name))
+
+function isMetricName(name: string): name is MetricName {
+  return Object.hasOwn(METRICS, name)
+}
+
+/** The definition of one, without what only literals know. */
+export function definitionOf(name: MetricName): Definition {
+  return METRICS[name]
+}
+
+function common(name: MetricName, registers: Registry[]) {
+  const { help, labels = {} } = definitionOf(name)
+  return { name, help, labelNames: Object.keys(labels), registers }
+}
+
+/** A counter of up to three labels; adding costs a few lookups, and hashes nothing. */
+export interface Tally {
+  readonly add: (a: string, b: string, c: string, by: number) => void
+}
+
+/** Makes one; labels that it has not are given as empty texts. */
+export function tally(name: MetricName, registers: Registry[]): Tally {
+  const sums = new Map<string, Map<string, Map<string, number>>>()
+  const labelNames = Object.keys(definitionOf(name).labels ?? {})
+  new Counter({
+    ...common(name, registers),
+    collect() {
+      this.reset()
+      for (const [a, ofA] of sums) {
+        for (const [b, ofB] of ofA) {
+          for (const [c, sum] of ofB) {
+            const labels = Object.fromEntries(
+              labelNames.map((label, i) => [label, [a, b, c][i] ?? '']),
+            )
+            this.inc(labels, sum)
+          }
+        }
+      }
+    },
+  })
+  return {
+    add(a, b, c, by) {
+      let ofA = sums.get(a)
+      if (ofA === undefined) sums.set(a, (ofA = new Map<string, Map<string, number>>()))
+      let ofB = ofA.get(b)
+      if (ofB === undefined) ofA.set(b, (ofB = new Map<string, number>()))
+      ofB.set(c, (ofB.get(c) ?? 0) + by)
+    },
+  }
+}
+
+/** A histogram of up to two labels, which costs a tenth of prom-client's own to observe. */
+export interface Distribution {
+  /** `trace` names a trace that shows such a value; OpenMetrics gives it as an exemplar. */
+  readonly observe: (a: string, b: string, value: number, trace?: string) => void
+}
+
+interface Exemplar {
+  readonly labelSet: { readonly trace_id: string }
+  readonly value: number
+  readonly timestamp: number
+}
+interface Series {
+  readonly labels: Readonly<Record<string, string>>
+  readonly counts: number[]
+  readonly exemplars: (Exemplar | undefined)[]
+  sum: number
+  count: number
+}
+
+/** Makes one; labels that it has not are given as empty texts. */
+export function distribution(name: MetricName, registers: Registry[]): Distribution {
+  const { help, buckets = [] } = definitionOf(name)
+  const given = common(name, [])
+  const bounds = [...buckets, Infinity]
+  const series = new Map<string, Map<string, Series>>()
+  const values = () =>
+    [...series.values()].flatMap((ofA) =>
+      [...ofA.values()].flatMap((one) => valuesOf(name, bounds, one)),
+    )
+  // Its own counting is left aside; the registry reads this one's numbers in its place.
+  const metric = Object.assign(new Histogram({ ...given, buckets: [...buckets] }), {
+    getForPromString: () =>
+      Promise.resolve({ name, help, type: 'histogram', aggregator: 'sum', values: values() }),
+  })
+  for (const registry of registers) registry.registerMetric(metric)
+
+  function seriesOf(a: string, b: string): Series {
+    let ofA = series.get(a)
+    if (ofA === undefined) series.set(a, (ofA = new Map<string, Series>()))
+    let one = ofA.get(b)
+    if (one === undefined) {
+      const labels = Object.fromEntries(
+        given.labelNames.map((label, i) => [label, [a, b][i] ?? '']),
+      )
+      one = { labels, counts: bounds.map(() => 0), exemplars: [], sum: 0, count: 0 }
+      ofA.set(b, one)
+    }
+    return one
+  }
+
+  return {
+    observe(a, b, value, trace) {
+      const one = seriesOf(a, b)
+      let at = 0
+      while (value > (bounds[at] ?? Infinity)) at += 1
+      one.counts[at] = (one.counts[at] ?? 0) + 1
+      one.sum += value
+      one.count += 1
+      if (trace === undefined) return
+      one.exemplars[at] = { labelSet: { trace_id: trace }, value, timestamp: Date.now() / 1_000 }
+    },
+  }
+}
+
+function valuesOf(
+  name: string,
+  bounds: readonly number[],
+  { labels, counts, exemplars, sum, count }: Series,
+) {
+  let below = 0
+  const buckets = bounds.map((bound, at) => {
+    below += counts[at] ?? 0
+    const le = bound === Infinity ? '+Inf' : String(bound)
+    const exemplar = exemplars[at]
+    return {
+      metricName: `${name}_bucket`,
+      labels: { ...labels, le },
+      value: below,
+      ...(exemplar !== undefined && { exemplar }),
+    }
+  })
+  return [
+    ...buckets,
+    { metricName: `${name}_sum`, labels, value: sum },
+    { metricName: `${name}_count`, labels, value: count },
+  ]
+}
+
+/** Registers a gauge that is read at each scrape; undefined leaves it out of that scrape. */
+export function gauge(
+  name: MetricName,
+  registers: Registry[],
+  read: () => number | undefined,
+): void {
+  new Gauge({
+    ...common(name, registers),
+    collect() {
+      const value = read()
+      if (value === undefined) this.remove()
+      else this.set(value)
+    },
+  })
+}
+
+/** A counter with labels that is seldom added to. */
+export function counter(name: MetricName, registers: Registry[]): Counter {
+  return new Counter(common(name, registers))
+}
