@@ -104,16 +104,24 @@ export function createSource(deps: SourceDeps): Source {
       bytes += one.place.end - one.place.offset
       cursor = next
     }
+    do takeKnown(add, () => full() || isReached(until))
+    while (!full() && !isReached(until) && (await readBack(until, add, full)))
+    return { from, to: cursor, parcels, rows }
+  }
+
+  /**
+   * Takes what is remembered right behind the cursor. Asked before each look at the disk: while a file
+   * was read to its end and closed, more may have come, and must not be read from there as well.
+   */
+  function takeKnown(add: Add, isEnough: () => boolean): void {
     let taken = 0
-    for (; taken < queue.length && !full() && !isReached(until); taken += 1) {
+    for (; taken < queue.length && !isEnough(); taken += 1) {
       const head = queue[taken]
       if (head === undefined) break
       queuedRows -= head.parcel.rows.length
       add(head.parcel, head.next)
     }
     queue.splice(0, taken)
-    while (!full() && !isReached(until) && (await readBack(until, add, full)));
-    return { from, to: cursor, parcels, rows }
   }
 
   function isReached(until: Position | undefined): boolean {

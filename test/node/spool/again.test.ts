@@ -322,3 +322,46 @@ test('nothing is written to the folder after it was let go of, whenever the stor
   await new Promise((resolve) => setTimeout(resolve, 50))
   expect(disk.operations()).toBe(operations)
 })
+
+test('rows that come while the file before them is being closed are delivered and counted once', async () => {
+  const disk = memoryDisk()
+  let atClose: (() => Promise<unknown>) | undefined
+  // The first frames of a folder are read from disk, and so are those behind a new segment.
+  const open: typeof disk.open = async (name) => {
+    const file = await disk.open(name)
+    return {
+      ...file,
+      async close() {
+        const once = name === segmentName(1) ? atClose : undefined
+        if (once !== undefined) atClose = undefined
+        await once?.()
+        await file.close()
+      },
+    }
+  }
+  const store = memoryStore()
+  const ended = new Map<string, number>()
+  const life = await live(
+    { ...disk, open },
+    {
+      store,
+      delivery: {
+        delivered: (ends) => {
+          for (const { outcome, count } of ends) {
+            ended.set(outcome.kind, (ended.get(outcome.kind) ?? 0) + count)
+          }
+        },
+      },
+    },
+  )
+  let more: readonly string[] = []
+  atClose = async () => {
+    more = await life.accept(3)
+  }
+  const ids = await life.accept(5)
+  await vi.waitUntil(() => more.length === 3 && life.spool.status().rows === 0)
+  const last = await life.accept(2)
+  await life.end()
+  expect(notOnce(store, [...ids, ...more, ...last])).toEqual([])
+  expect(Object.fromEntries(ended)).toEqual({ stored: 10 })
+})
