@@ -2,7 +2,8 @@ import type { RowId } from '../../pipeline/delivery.ts'
 
 /** A body is a record of the log, which takes no more than a million bytes. */
 const BODY_BYTES_MAX = 900_000
-const ID_BYTES = 16
+/** Bytes of a UUID. */
+export const ID_BYTES = 16
 const HEAD_BYTES = 6
 const RUN_HEAD_BYTES = 6
 
@@ -54,7 +55,7 @@ function encodeRun({ appId, ids, count }: Run): Buffer {
   const head = Buffer.alloc(RUN_HEAD_BYTES)
   head.writeUInt16LE(name.length, 0)
   head.writeUInt32LE(count, 2)
-  return Buffer.concat([head, name, Buffer.from(ids.replaceAll('-', ''), 'hex')])
+  return Buffer.concat([head, name, idBytes(ids)])
 }
 
 /** The inverse of one body of {@link encodeKeys}; what is no run any more is left out. */
@@ -66,13 +67,19 @@ export function decodeKeys(body: Buffer): RowId[] {
     const idsAt = at + RUN_HEAD_BYTES + nameBytes
     if (idsAt + count * ID_BYTES > body.length) break
     const appId = body.toString('utf8', at + RUN_HEAD_BYTES, idsAt)
-    for (let i = 0; i < count; i += 1) keys.push({ appId, id: uuid(body, idsAt + i * ID_BYTES) })
+    for (let i = 0; i < count; i += 1) keys.push({ appId, id: uuidAt(body, idsAt + i * ID_BYTES) })
     at = idsAt + count * ID_BYTES
   }
   return keys
 }
 
-function uuid(bytes: Buffer, at: number): string {
+/** UUIDs that stand behind one another in a text, as their bytes. */
+export function idBytes(ids: string): Buffer {
+  return Buffer.from(ids.replaceAll('-', ''), 'hex')
+}
+
+/** The UUID whose bytes begin at `at`, in lower case with dashes. */
+export function uuidAt(bytes: Buffer, at: number): string {
   const hex = bytes.toString('hex', at, at + ID_BYTES)
   const [a, b, c] = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16)]
   return `${a}-${b}-${c}-${hex.slice(16, 20)}-${hex.slice(20)}`

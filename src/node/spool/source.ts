@@ -3,6 +3,7 @@ import type { Delivery, ReadRows } from '../../pipeline/delivery.ts'
 import type { Damage } from './damage.ts'
 import type { Disk, DiskFile } from './disk.ts'
 import { SEGMENT_HEADER_BYTES } from './frame.ts'
+import { pack, unpack } from './pack.ts'
 import { isGone, readRows, type StoredParcel } from './read.ts'
 import { openSegment, type Segment } from './recover.ts'
 import type { Frontier } from './seals.ts'
@@ -54,13 +55,25 @@ export interface Source {
   readonly reader: (window: Window, blocks: number) => Promise<ReadRows>
 }
 
+/** A frame that is remembered from when it was written. */
+interface Known extends Pick<StoredParcel, 'batch' | 'place' | 'trace'> {
+  readonly rows: () => StoredParcel['rows']
+  readonly next: Frontier
+  /** Of memory, roughly. */
+  readonly bytes: number
+}
+
 /** Puts a parcel into a window, and says where the next one begins. */
 type Add = (parcel: StoredParcel, next: Frontier) => void
 
 /** One slice of work before others get a turn. */
 const SLICE_MS = 4
-/** So many windows' rows are remembered from when they were written. */
-const WINDOWS_KNOWN_MAX = 3
+/** Memory for what rows are that wait: of 300,000 in batches of 100, while the store is slower than the clients. */
+const KNOWN_BYTES_MAX = 16 * 1024 * 1024
+/** Roughly, of one frame and of each row as an object or packed. */
+const FRAME_KNOWN_BYTES = 400
+const ROW_KNOWN_BYTES = 200
+const ROW_PACKED_BYTES = 40
 /** A window of events from all over the past is one block a month: each would read the whole window. */
 const BLOCKS_READ_MAX = 6
 
@@ -68,8 +81,9 @@ const BLOCKS_READ_MAX = 6
 export function createSource(deps: SourceDeps): Source {
   const { delivery } = deps
   /** The frames right behind the cursor, as far as they are remembered. */
-  let queue: { readonly parcel: StoredParcel; readonly next: Frontier }[] = []
+  let queue: Known[] = []
   let queuedRows = 0
+  let queuedBytes = 0
   let cursor: Frontier = { segment: 0, offset: 0, ordinal: 0 }
 
   function offer(frames: readonly Written[]): void {
@@ -78,17 +92,21 @@ export function createSource(deps: SourceDeps): Source {
       // Only without a gap: what is skipped once is read from disk, and all behind it until that has caught up.
       if (behind.segment !== segment || behind.offset !== offset) return
       const { batch, rows, trace } = parcel
-      if (queuedRows + rows.length > WINDOWS_KNOWN_MAX * deps.rowsMax) return
+      // What is taken soon stays as it is; what has to wait is packed.
+      const packed = queuedRows < deps.rowsMax ? undefined : pack(rows)
+      const rowBytes = packed === undefined ? ROW_KNOWN_BYTES : ROW_PACKED_BYTES
+      const bytes = FRAME_KNOWN_BYTES + rows.length * rowBytes
+      if (queuedBytes + bytes > KNOWN_BYTES_MAX) return
       queuedRows += rows.length
+      queuedBytes += bytes
       queue.push({
         // Without the bytes, which are used again.
-        parcel: {
-          batch: { format: batch.format, ends: batch.ends },
-          rows,
-          trace,
-          place: { segment, offset, end },
-        },
+        batch: { format: batch.format, ends: batch.ends },
+        rows: packed === undefined ? () => rows : () => unpack(packed),
+        trace,
+        place: { segment, offset, end },
         next: { segment, offset: end, ordinal: ordinal + rows.length },
+        bytes,
       })
     }
   }
@@ -118,8 +136,11 @@ export function createSource(deps: SourceDeps): Source {
     for (; taken < queue.length && !isEnough(); taken += 1) {
       const head = queue[taken]
       if (head === undefined) break
-      queuedRows -= head.parcel.rows.length
-      add(head.parcel, head.next)
+      const { batch, place, trace } = head
+      const parcel = { batch, place, trace, rows: head.rows() }
+      queuedRows -= parcel.rows.length
+      queuedBytes -= head.bytes
+      add(parcel, head.next)
     }
     queue.splice(0, taken)
   }
@@ -245,6 +266,7 @@ export function createSource(deps: SourceDeps): Source {
       cursor = to
       queue = []
       queuedRows = 0
+      queuedBytes = 0
     },
     cursor: () => cursor,
     async missed(end) {
