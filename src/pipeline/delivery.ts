@@ -140,6 +140,7 @@ export function idKey({ appId, id }: RowId): string {
 /** Joins what comes after the yes to the store. */
 export function createDelivery(deps: DeliveryDeps): Delivery {
   const forgiven = new Set<string>()
+  const taken = { blocks: 0 }
 
   return {
     identify: deps.identify,
@@ -185,7 +186,7 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
 
     async send(block, judgedAtMs, read, signal) {
       const startedAtMs = deps.nowMs()
-      const refused = await deliverRows(block, read, deps, signal)
+      const refused = await deliverRows(block, read, taken, deps, signal)
       deps.stage('insert', deps.nowMs() - startedAtMs, block.rows.length)
       // It waited so long that another process may have stored the same ids in between.
       if (performance.now() - judgedAtMs > UNTOLD_MS_MAX) await tellDoubles(block.rows, signal)

@@ -2,6 +2,11 @@ import type { Block, BlockRow, DeliveryDeps, ReadRows, RefusedRow } from './deli
 import { idKey } from './delivery.ts'
 import { UnreadableRows, type Pieces } from './spool.ts'
 
+/** What the store took of this process, this block and others. */
+export interface Taken {
+  blocks: number
+}
+
 /** Sends one block; safe to repeat with the same token. */
 export type Insert = (
   insert: {
@@ -27,11 +32,14 @@ const TRIES_BEFORE_SUSPICION = 8
 export async function deliverRows(
   block: Block,
   read: ReadRows,
+  taken: Taken,
   deps: DeliveryDeps,
   signal: AbortSignal,
 ): Promise<readonly RefusedRow[]> {
   /** What the store took last of this block. */
-  let taken: { readonly rows: readonly BlockRow[]; readonly token: string } | undefined
+  /** How many blocks had been taken when this one failed first. */
+  let takenBefore: number | undefined
+  let neighbours: { readonly rows: readonly BlockRow[]; readonly token: string } | undefined
 
   /** Resolves with undefined when stored, else with the error that speaks against the rows. */
   async function attempt(rows: readonly BlockRow[], token: string): Promise<unknown> {
@@ -39,15 +47,21 @@ export async function deliverRows(
       signal.throwIfAborted()
       try {
         await insert(rows, token)
-        taken = { rows, token }
+        neighbours = { rows, token }
+        if (takenBefore === undefined) taken.blocks += 1
         return undefined
       } catch (error) {
         signal.throwIfAborted()
         if (error instanceof UnreadableRows) throw error
         if (deps.isContentRefusal(error)) return error
+        // Other blocks were taken while this one was not: so it is not the store.
+        takenBefore ??= taken.blocks
+        const wereOthersTaken = taken.blocks > takenBefore
         const isSuspicious =
           tries % TRIES_BEFORE_SUSPICION === 0 && isAnswer(error) && !deps.isStoreTrouble(error)
-        if (isSuspicious && (rows.length > 1 || (await takesOthers()))) return error
+        const isGivenUp =
+          isSuspicious && (rows.length > 1 || wereOthersTaken || (await takesOthers()))
+        if (isGivenUp) return error
         if (tries === 1 || tries % 10 === 0) {
           deps.say('warn', 'insert failed, trying again', { tries, error: textOf(error) })
         }
@@ -68,13 +82,13 @@ export async function deliverRows(
   }
 
   /**
-   * A single row is given up for an unknown error only where its neighbours are taken at this very
-   * moment: they are sent once more, which their token makes harmless.
+   * A single row is given up for an unknown error only where others are taken at this very moment:
+   * blocks that came meanwhile, or its neighbours: they are sent once more, which their token makes harmless.
    */
   async function takesOthers(): Promise<boolean> {
-    if (taken === undefined) return false
+    if (neighbours === undefined) return false
     try {
-      await insert(taken.rows, taken.token)
+      await insert(neighbours.rows, neighbours.token)
       return true
     } catch {
       return false // Then it is the store, and the row is tried again as before.

@@ -90,7 +90,8 @@ export function createSource(deps: SourceDeps): Source {
     for (const { segment, offset, end, ordinal, parcel } of frames) {
       const behind = queue.at(-1)?.next ?? cursor
       // Only without a gap: what is skipped once is read from disk, and all behind it until that has caught up.
-      if (behind.segment !== segment || behind.offset !== offset) return
+      // Told by the rows' numbers, since the first frame of a segment stands at another place.
+      if (behind.ordinal !== ordinal) return
       const { batch, rows, trace } = parcel
       // What is taken soon stays as it is; what has to wait is packed.
       const packed = queuedRows < deps.rowsMax ? undefined : pack(rows)

@@ -135,7 +135,9 @@ test('a full disk is a 503 until there is room again, and what was accepted is d
   const disk = memoryDisk()
   disk.setRoom(40 * 1024 * 1024)
   const store = memoryStore()
-  const life = await live(disk, { store })
+  const asked = Promise.withResolvers<ReadonlySet<string>>()
+  // Not before the disk was seen to be full: what is delivered makes room at once.
+  const life = await live(disk, { store, delivery: { knownIds: () => asked.promise } })
   const accepted: string[] = [...(await life.accept(10))]
   disk.setRoom(8 * 1024 * 1024)
   await expect(
@@ -145,7 +147,8 @@ test('a full disk is a 503 until there is room again, and what was accepted is d
   ).rejects.toMatchObject({ code: 'overloaded', retryAfterSeconds: 5 })
   await life.spool.tend()
   expect(life.spool.status().refusing).toBe('the disk is full')
-  await vi.waitUntil(() => life.spool.status().rows === 0)
+  asked.resolve(new Set())
+  await vi.waitUntil(() => life.spool.status().rows === 0, { timeout: 10_000 })
   disk.setRoom(400 * 1024 * 1024)
   await life.spool.tend()
   expect(life.spool.status().refusing).toBeUndefined()
