@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { ClickHouse } from './clickhouse.ts'
-import { beginWriting, writeCount, writeString, writeTime, written } from './rowbinary.ts'
+import { beginWriting, giveBack, writeCount, writeString, writeTime, written } from './rowbinary.ts'
 import type { LedgerEntry, Store } from './store.ts'
 
 /** A sum that only grows, of one source: the largest row of a name is the one that counts. */
@@ -36,10 +36,14 @@ export async function writeLedger(
     for (const text of [appId, protocol, outcome, reason, source]) writeString(text)
     writeCount(count)
   }
+  const shared = written()
+  // A copy, because a client that gives up may still hold it when the memory of rows is used again.
+  const own = shared.slice()
+  giveBack(shared)
   await clickhouse.insert({
     table: `${database}.ledger`,
     columns: COLUMNS,
-    body: [written()],
+    body: [own],
     settings: {},
   })
 }
