@@ -7,6 +7,22 @@ const YOUNG_BYTES_MAX = 32 * 1024 * 1024
 /** V8 would let what lived a second or two pile up to twice as much before it looks. */
 const OLD_BYTES_MAX = 60 * 1024 * 1024
 const LOOK_EVERY_MS = 250
+/** Memory outside of the heap that is let go of between two collections of what is young. */
+const LET_GO_BYTES_MAX = 12 * 1024 * 1024
+
+let collectYoung = (): void => undefined
+let letGoBytes = 0
+
+/**
+ * Tells that so much memory outside of the heap has become garbage. V8 frees it with the next collection,
+ * and where little else is made, as while a backlog goes from disk to ClickHouse, none comes for 100 MB.
+ */
+export function letGo(bytes: number): void {
+  letGoBytes += bytes
+  if (letGoBytes < LET_GO_BYTES_MAX) return
+  letGoBytes = 0
+  collectYoung()
+}
 
 /**
  * Keeps the young generation at its first size. Loading the modules makes so much garbage that V8
@@ -32,6 +48,9 @@ export function letHeapGrow(): void {
   setFlagsFromString('--expose-gc')
   const collect: unknown = runInNewContext('gc')
   if (!isCollector(collect)) return
+  collectYoung = () => {
+    collect({ type: 'minor', execution: 'sync' })
+  }
   // What survives a collection may be what is needed: then the next one waits for more.
   let limit = OLD_BYTES_MAX
   setInterval(() => {

@@ -1,5 +1,6 @@
 import type { BlockRow } from '../../pipeline/delivery.ts'
 import { UnreadableRows, type ParcelHead } from '../../pipeline/spool.ts'
+import { letGo } from '../heap.ts'
 import type { Disk, DiskFile } from './disk.ts'
 import { decodeFrameHeader, FRAME_HEADER_BYTES, rowBytes } from './frame.ts'
 import { segmentName, type Position } from './segment.ts'
@@ -41,6 +42,7 @@ export async function* readRows(
       }
       // Memory of its own: the socket may hold it longer than the next read waits.
       yield rowsIn(stretch, await open.file.read(from, to - from))
+      letGo(to - from)
     }
   } finally {
     await open?.file.close()
