@@ -5,7 +5,7 @@ import { runInNewContext } from 'node:vm'
 /** What V8 may take for its young generation: more saves no time here, and is never given back. */
 const YOUNG_BYTES_MAX = 32 * 1024 * 1024
 /** V8 would let what lived a second or two pile up to twice as much before it looks. */
-const OLD_BYTES_MAX = 60 * 1024 * 1024
+const OLD_BYTES_MAX = 48 * 1024 * 1024
 const LOOK_EVERY_MS = 250
 /** Memory outside of the heap that is let go of between two collections of what is young. */
 const LET_GO_BYTES_MAX = 12 * 1024 * 1024

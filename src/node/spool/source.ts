@@ -68,8 +68,8 @@ type Add = (parcel: StoredParcel, next: Frontier) => void
 
 /** One slice of work before others get a turn. */
 const SLICE_MS = 4
-/** Memory for what rows are that wait: of 300,000 in batches of 100, while the store is slower than the clients. */
-const KNOWN_BYTES_MAX = 16 * 1024 * 1024
+/** Memory for what rows are that wait: of 140,000 in batches of 100, while the store is slower than the clients. */
+const KNOWN_BYTES_MAX = 8 * 1024 * 1024
 /** Roughly, of one frame and of each row as an object or packed. */
 const FRAME_KNOWN_BYTES = 400
 const ROW_KNOWN_BYTES = 200
