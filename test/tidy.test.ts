@@ -25,6 +25,7 @@ const WORDS = [
   'refusal.ts',
   'sign-in-setting.ts',
   'outcome.ts',
+  'finding.ts',
   'trace.ts',
   'config.ts',
   'version.ts',

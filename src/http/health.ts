@@ -1,5 +1,6 @@
 import { Hono } from 'hono'
 import { z } from 'zod'
+import { FINDING_LEVELS, findingsOf, schemaFinding, type Finding } from '../finding.ts'
 
 /** What `healthRoutes` stands on. */
 export interface HealthDeps {
@@ -40,6 +41,16 @@ export const UnreadyAnswer = z.strictObject({
   status: z.literal('unready'),
   failed: z.array(z.enum(['stopping', 'spool', 'clickhouse', 'schema'])),
   error: z.string().describe('What failed, in words.'),
+  findings: z
+    .array(
+      z.strictObject({
+        check: z.string(),
+        level: z.enum(FINDING_LEVELS),
+        text: z.string(),
+        advice: z.string().optional(),
+      }),
+    )
+    .describe('The same with what to do, as `error-ingestor doctor` says it.'),
 })
 
 /** A probe must be answered within 1 s, whatever ClickHouse does. */
@@ -75,8 +86,13 @@ export function healthRoutes(deps: HealthDeps): Hono {
     const storeMayBeAway = deps.readyWithoutStore && deps.spoolStatus() !== undefined
     if (!storeMayBeAway) failed.push(...(await checkStore()).failed)
     if (failed.length === 0) return c.json({ status: 'ready' })
-    const names = failed.map(({ check }) => check)
-    return c.json({ status: 'unready', failed: names, error: sentence(failed) }, 503)
+    const answer: z.infer<typeof UnreadyAnswer> = {
+      status: 'unready',
+      failed: failed.map(({ check }) => check),
+      error: sentence(failed),
+      findings: failed.map(({ finding }) => finding),
+    }
+    return c.json(answer, 503)
   })
   routes.get('/metrics', async (c) => {
     const { text, contentType } = await deps.metrics(c.req.header('accept'))
@@ -87,7 +103,7 @@ export function healthRoutes(deps: HealthDeps): Hono {
 
 interface Failure {
   readonly check: z.infer<typeof UnreadyAnswer>['failed'][number]
-  readonly why: string
+  readonly finding: Finding
 }
 
 interface StoreState {
@@ -95,23 +111,41 @@ interface StoreState {
   readonly failed: readonly Failure[]
 }
 
-const DOWN: Failure = { check: 'clickhouse', why: 'ClickHouse does not answer.' }
+const REACH = findingsOf('clickhouse-reach')
+const DOWN: Failure = {
+  check: 'clickhouse',
+  finding: REACH.wrong(
+    'ClickHouse does not answer.',
+    'Look with `error-ingestor doctor` where the server runs: it says why.',
+  ),
+}
 const UNREADABLE: Failure = {
   check: 'clickhouse',
-  why: 'ClickHouse answers, but not to our questions: see the log.',
+  finding: REACH.wrong(
+    'ClickHouse answers, but not to our questions: see the log.',
+    'Look with `error-ingestor doctor` where the server runs: rights, or a wrong password.',
+  ),
 }
 
 function sentence(failed: readonly Failure[]): string {
-  return failed.map(({ why }) => why).join(' ')
+  return failed.map(({ finding }) => finding.text).join(' ')
 }
 
 /** What keeps events out whatever the store does. */
 function ownFailures({ stopping, spoolStatus }: HealthDeps): readonly Failure[] {
   const refusing = spoolStatus()?.refusing
-  return [
-    ...(stopping() ? [{ check: 'stopping', why: 'The server is stopping.' } as const] : []),
-    ...(refusing === undefined ? [] : [{ check: 'spool', why: refusing } as const]),
-  ]
+  const failed: Failure[] = []
+  if (stopping()) {
+    const advice = 'Nothing: it ends by itself, and another takes its place.'
+    const finding = findingsOf('server-ready').wrong('The server is stopping.', advice)
+    failed.push({ check: 'stopping', finding })
+  }
+  if (refusing !== undefined) {
+    const advice = 'Free the disk of DATA_DIR or mount it writable; it goes on by itself.'
+    const finding = findingsOf('spool-writable').wrong(refusing, advice)
+    failed.push({ check: 'spool', finding })
+  }
+  return failed
 }
 
 /** Asks the store both questions at once. It is up only when it really answers us. */
@@ -122,9 +156,9 @@ async function storeState(deps: HealthDeps): Promise<StoreState> {
   ])
   if (!isUp) return { clickhouse: 'down', failed: [DOWN] }
   if (version === undefined) return { clickhouse: 'down', failed: [UNREADABLE] }
-  if (version >= deps.schemaNeeded) return { clickhouse: 'up', failed: [] }
-  const why = `The schema has version ${version} and ${deps.schemaNeeded} is needed: run the migrations.`
-  return { clickhouse: 'up', failed: [{ check: 'schema', why }] }
+  const finding = schemaFinding(version, deps.schemaNeeded)
+  if (finding.level !== 'wrong') return { clickhouse: 'up', failed: [] }
+  return { clickhouse: 'up', failed: [{ check: 'schema', finding }] }
 }
 
 /**

@@ -130,7 +130,8 @@ async function embedded(
   }
 }
 
-async function answers(url: string): Promise<boolean> {
+/** Whether a ClickHouse answers at the address, the default one where none is said. Never rejects. */
+export async function answers(url: string = DEFAULT_URL): Promise<boolean> {
   try {
     const answer = await fetch(`${url}/ping`, { signal: AbortSignal.timeout(LOOK_MS_MAX) })
     return answer.ok && (await answer.text()) === 'Ok.\n'

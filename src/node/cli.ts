@@ -24,6 +24,8 @@ Usage: error-ingestor [command]
   spool status|verify|export|undeliverable
                     Look at the events that are accepted and not delivered yet: spool --help.
 
+  doctor            Look at everything the server stands on, and say what to do: doctor --help.
+
   apps list|create  Look at apps, make one: apps --help.
   keys list|create|rotate|revoke
                     The same for their keys: keys --help.
@@ -44,6 +46,7 @@ const COMMANDS = {
   serve: runServer,
   migrate: runMigrations,
   spool: runSpool,
+  doctor: runDoctor,
   apps: (asked: Asked) => runKeys('apps', asked),
   keys: (asked: Asked) => runKeys('keys', asked),
   help: () => print(HELP),
@@ -66,7 +69,7 @@ export async function main(): Promise<void> {
     process.exitCode = typeof code === 'number' ? code : 0
   } catch (error) {
     process.exitCode = isUsageError(error) ? USAGE_EXIT_CODE : 1
-    const cannot = command === 'spool' ? command : `cannot ${command}`
+    const cannot = ['spool', 'doctor'].includes(command) ? command : `cannot ${command}`
     process.stderr.write(
       isUsageError(error)
         ? `${error.message}\nerror-ingestor --help lists the commands.\n`
@@ -79,15 +82,18 @@ interface Asked {
   readonly command: keyof typeof COMMANDS
   readonly planOnly: boolean
   readonly waitSeconds: number
-  /** Of `spool`, `apps` and `keys`, which read their own. */
+  /** Of those of {@link OWN_ARGUMENTS}. */
   readonly rest: readonly string[]
 }
+
+/** Commands that read their arguments themselves. */
+const OWN_ARGUMENTS = ['spool', 'doctor', 'apps', 'keys'] as const
 
 /** @throws UsageError, or parseArgs's own, saying what is wrong with the arguments. */
 function readArguments(args: string[]): Asked {
   const [first, ...rest] = args
-  if (first === 'spool' || first === 'apps' || first === 'keys')
-    return { command: first, planOnly: false, waitSeconds: 0, rest }
+  const own = OWN_ARGUMENTS.find((name) => name === first)
+  if (own !== undefined) return { command: own, planOnly: false, waitSeconds: 0, rest }
   const flag = { type: 'boolean', default: false } as const
   const { values, positionals } = parseArgs({
     args,
@@ -167,14 +173,24 @@ function print(text: string): void {
 async function runSpool({ rest }: Asked): Promise<number> {
   const { spoolCommand } = await import('./spool-cli.ts')
   return spoolCommand(rest, {
-    out: (text) =>
-      new Promise((resolve) => {
-        // Called for a reader that has gone, too.
-        process.stdout.write(text, (error) => resolve(error === null || error === undefined))
-      }),
+    out: written,
     err: (text) => process.stderr.write(text),
     dataDir: () => readConfig(readEnvironment()).dataDir,
   })
+}
+
+/** Resolves when the text is taken, false once nobody reads any more. */
+function written(text: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    // Called for a reader that has gone, too.
+    process.stdout.write(text, (error) => resolve(error === null || error === undefined))
+  })
+}
+
+/** Loaded only when asked for. */
+async function runDoctor({ rest }: Asked): Promise<number> {
+  const { doctorCommand } = await import('./doctor-cli.ts')
+  return doctorCommand(rest, { out: written, environment: readEnvironment })
 }
 
 /** Loaded only when asked for. Asks the server of the options, of the environment, or of this machine. */

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { rmSync, writeFileSync } from 'node:fs'
+import { mkdir, readFile, realpath } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -67,6 +67,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
   const first = await firstStart(launch, { ...options, dataDir })
   const { port } = first
   let engine: Engine | undefined = first.engine
+  writeFileSync(addressFile(dataDir), urlOf(port))
   const closing = new AbortController()
   const kept = keepAlive()
 
@@ -106,6 +107,28 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
     closing.abort()
     if (engine !== undefined) await stop(engine)
     await kept
+    rmSync(addressFile(dataDir), { force: true })
+  }
+}
+
+/** Where a running engine says its address, for other processes of ours. */
+const addressFile = (dataDir: string) => join(dataDir, 'engine.url')
+
+/**
+ * The address of the engine that runs on this folder, whoever started it; undefined where none does.
+ * What an engine that was killed left behind may by now be the address of another one.
+ */
+export async function findEmbedded(dataDir: string): Promise<string | undefined> {
+  try {
+    const url = await readFile(addressFile(dataDir), 'utf8')
+    const sql = "SELECT path FROM system.disks WHERE name = 'default'"
+    const path = await ask(url, sql)
+    return path !== undefined && (await realpath(path)) === (await realpath(dataDir))
+      ? url
+      : undefined
+  } catch {
+    // No folder, no file, or not ours: none is found.
+    return undefined
   }
 }
 
@@ -206,9 +229,11 @@ async function answering(
   return undefined
 }
 
-async function askVersion(port: number): Promise<string | undefined> {
+const askVersion = (port: number) => ask(urlOf(port), 'SELECT version()')
+
+async function ask(url: string, sql: string): Promise<string | undefined> {
   try {
-    const answer = await fetch(`${urlOf(port)}/?query=SELECT+version()`, {
+    const answer = await fetch(`${url}/?${new URLSearchParams({ query: sql }).toString()}`, {
       signal: AbortSignal.timeout(2_000),
       headers: { connection: 'close' },
     })

@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util'
 import { decodeRow, identify } from '../store/rows.ts'
 import { eventOf, noSpool, spoolFolder, UsageError, type SpoolIo } from './spool-io.ts'
-import { isMissing, lookAt, walk, type Part, type SpoolFolder } from './spool-read.ts'
+import { isMissing, lookAt, walk, type Part } from './spool-read.ts'
+import { spoolState } from './spool-state.ts'
 import { columns, printableJson } from './terminal.ts'
 import { undeliverable } from './undeliverable-cli.ts'
 
@@ -63,20 +64,7 @@ function isCommand(name: string): name is keyof typeof COMMANDS {
 }
 
 async function status(folder: string, json: boolean, io: SpoolIo): Promise<number> {
-  const spool = await lookAt(folder)
-  const waiting = await measure(spool)
-  const damaged = damagedEvents(await spool.disk.list('damaged'))
-  const aside = await spool.disk.list('undeliverable')
-  const answer = {
-    folder,
-    inUse: spool.hasOwner,
-    events: waiting.events,
-    oldest: waiting.oldestMs === undefined ? null : new Date(waiting.oldestMs).toISOString(),
-    segments: spool.segments.length,
-    bytes: waiting.bytes,
-    damagedEvents: damaged,
-    undeliverable: aside.filter((name) => name.endsWith('.json')).length,
-  }
+  const answer = { folder, ...(await spoolState(folder)) }
   if (json) {
     await io.out(`${printableJson(answer)}\n`)
     return 0
@@ -96,49 +84,6 @@ async function status(folder: string, json: boolean, io: SpoolIo): Promise<numbe
     ]),
   )
   return 0
-}
-
-interface Waiting {
-  readonly events: number
-  readonly bytes: number
-  /** When the oldest file that holds events that wait was begun. */
-  readonly oldestMs: number | undefined
-}
-
-/** By the numbers of the first and the last event: only the newest file is read, however many wait. */
-async function measure(spool: SpoolFolder): Promise<Waiting> {
-  const { disk, segments, frontier } = spool
-  const delivered = frontier?.ordinal ?? 0
-  let [bytes, last] = [0, spool.end?.ordinal ?? 0]
-  let oldestMs: number | undefined
-  for (const name of segments) {
-    bytes += await sizeOf(disk, name)
-    const isNewest = name === segments.at(-1)
-    for await (const part of walk({ ...spool, segments: [name], frontier: undefined })) {
-      if (part.kind === 'segment' && (oldestMs === undefined || part.ordinal <= delivered)) {
-        oldestMs = part.createdAtMs
-      }
-      if (part.kind === 'frame') last = Math.max(last, part.ordinal + part.batch.ends.length)
-      if (!isNewest) break
-    }
-  }
-  const events = Math.max(0, last - delivered)
-  return { events, bytes, oldestMs: events === 0 ? undefined : oldestMs }
-}
-
-/** 0 where it was delivered and is gone. */
-async function sizeOf(disk: SpoolFolder['disk'], name: string): Promise<number> {
-  const file = await disk.open(name).catch((error: unknown) => {
-    if (!isMissing(error)) throw error
-  })
-  const size = (await file?.size()) ?? 0
-  await file?.close()
-  return size
-}
-
-/** The entries of the account of damages: see spool/damage.ts. */
-function damagedEvents(names: readonly string[]): number {
-  return names.reduce((sum, name) => sum + Number(/^rows-\d+-(\d+)$/.exec(name)?.[1] ?? 0), 0)
 }
 
 async function verify(folder: string, json: boolean, io: SpoolIo): Promise<number> {

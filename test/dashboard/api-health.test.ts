@@ -109,9 +109,15 @@ describe('/health/ready', () => {
       'The server is stopping. Full. ClickHouse does not answer.',
     ],
   ])('is 503 when %s, and says so', async (_, given, failed, error) => {
+    const advised: unknown = expect.objectContaining({ level: 'wrong', advice: containing('.') })
     expect(await health(given)('/health/ready')).toMatchObject({
       status: 503,
-      body: { status: 'unready', failed, error: containing(error) },
+      body: {
+        status: 'unready',
+        failed,
+        error: containing(error),
+        findings: failed.map(() => advised),
+      },
     })
   })
 
