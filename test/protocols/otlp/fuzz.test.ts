@@ -1,50 +1,24 @@
 import { fromJsonString, toBinary } from '@bufbuild/protobuf'
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { ExportLogsServiceRequestSchema } from '../../../src/protocols/otlp/generated/opentelemetry/proto/collector/logs/v1/logs_service_pb.ts'
 import { otlp } from '../../../src/protocols/otlp/index.ts'
-import { generator, mutate } from '../../fixtures/mutate.ts'
-import { promised } from '../../fixtures/promise.ts'
+import { anyJson as json, fuzz, maybe } from '../../fixtures/fuzz.ts'
+import { generator } from '../../fixtures/mutate.ts'
 import { clients, post, recorded } from '../../fixtures/replay.ts'
 
-// Printed, and settable, so that what a run found can be run again.
-const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 2 ** 31)
-const cases = Number(process.env['FUZZ_CASES'] ?? 15_000)
-// A slow machine tries fewer; who asks for a number gets that number.
-const budgetMs = process.env['FUZZ_CASES'] === undefined ? 5_000 : 3_600_000
-console.info(`FUZZ_SEED=${String(seed)} FUZZ_CASES=${String(cases)}`)
+const fire = fuzz(otlp)
+afterAll(() => fire.finish())
 
 test('recorded requests, damaged at random, are decoded or refused', { timeout: 600_000 }, () => {
-  const bodies = clients('otel-').flatMap(recorded)
-  const others = bodies.map(({ body }) => body)
-  const random = generator(seed)
-  let decoded = 0
-  const end = performance.now() + budgetMs
-  let count = 0
-  for (; count < cases && performance.now() < end; count++) {
-    const of = bodies[random() % bodies.length]
-    if (of === undefined) throw new Error('no recording')
-    const at = random()
+  fire.damaged(0.35, clients('otel-').flatMap(recorded), (of, n) => {
+    if (n % 10 !== 0) return of
     // Now and then a body meets the reader of another signal.
-    const path = at % 10 === 0 ? '/v1/metrics' : new URL(of.request.url).pathname
     const type = of.request.headers.get('content-type') ?? ''
-    const request =
-      path === '/v1/metrics' ? post(path, '', { 'content-type': type }).request : of.request
-    try {
-      const body = mutate(of.body, others, at)
-      if (promised(otlp, { ...of, request, body }) !== undefined) decoded++
-    } catch (cause) {
-      throw new Error(`FUZZ_SEED=${String(seed)}: case ${String(count)}`, { cause })
-    }
-  }
-  // Both ends must have been reached, or the mutations test nothing.
-  expect(decoded).toBeGreaterThan(count / 20)
-  expect(decoded).toBeLessThan(count)
+    return { ...of, request: post('/v1/metrics', '', { 'content-type': type }).request }
+  })
 })
 
-const json = fc.jsonValue({ maxDepth: 4 })
-const maybe = (arbitrary: fc.Arbitrary<unknown>) =>
-  fc.oneof({ weight: 4, arbitrary }, { weight: 1, arbitrary: json })
 const text = fc.oneof(
   fc.string({ unit: 'binary' }),
   fc.constantFrom('', 'exception', 'nodejs', 'python', 'java', 'go'),
@@ -142,11 +116,8 @@ test.each([
   'JSON requests to %s made by the grammar are decoded or refused',
   { timeout: 600_000 },
   (path, arbitrary) => {
-    fc.assert(
-      fc.property(arbitrary, (request) => {
-        promised(otlp, post(path, JSON.stringify(request), { 'content-type': 'application/json' }))
-      }),
-      { seed, numRuns: Math.ceil(cases / 15), interruptAfterTimeLimit: budgetMs },
+    fire.grammar(0.12, arbitrary, (request) =>
+      post(path, JSON.stringify(request), { 'content-type': 'application/json' }),
     )
   },
 )
@@ -211,13 +182,13 @@ test(
         const text = JSON.stringify({ resourceLogs })
         const message = fromJsonString(ExportLogsServiceRequestSchema, text)
         const body = toBinary(ExportLogsServiceRequestSchema, message)
-        const fromBytes = otlp.decode(
+        const fromBytes = fire.decode(
           post('/v1/logs', body, { 'content-type': 'application/x-protobuf' }),
         )
-        const fromText = otlp.decode(post('/v1/logs', text, { 'content-type': 'application/json' }))
+        const fromText = fire.decode(post('/v1/logs', text, { 'content-type': 'application/json' }))
         expect(fromBytes).toEqual(fromText)
       }),
-      { seed, numRuns: Math.ceil(cases / 15), interruptAfterTimeLimit: budgetMs },
+      { seed: fire.seed, numRuns: 1_000 },
     )
   },
 )
@@ -246,22 +217,14 @@ test(
   'protobuf made by its grammar, of any fields and wire types, is decoded or refused',
   { timeout: 600_000 },
   () => {
-    const random = generator(seed)
+    const random = generator(fire.seed)
+    const count = fire.casesOf(0.41)
     let decoded = 0
-    const end = performance.now() + budgetMs
-    let count = 0
-    for (; count < cases && performance.now() < end; count++) {
+    for (let n = 0; n < count; n++) {
       const path = ['/v1/logs', '/v1/traces', '/v1/metrics'][random() % 3] ?? ''
       const body = new Uint8Array(wire(random, 5))
-      try {
-        if (
-          promised(otlp, post(path, body, { 'content-type': 'application/x-protobuf' })) !==
-          undefined
-        )
-          decoded++
-      } catch (cause) {
-        throw new Error(`FUZZ_SEED=${String(seed)}: case ${String(count)}`, { cause })
-      }
+      const given = post(path, body, { 'content-type': 'application/x-protobuf' })
+      if (fire.decode(given) !== undefined) decoded++
     }
     expect(decoded).toBeGreaterThan(count / 20)
     expect(decoded).toBeLessThan(count)

@@ -1,42 +1,16 @@
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { sentry } from '../../../src/protocols/sentry/index.ts'
-import { generator, mutate } from '../../fixtures/mutate.ts'
-import { promised } from '../../fixtures/promise.ts'
+import { anyJson as json, fuzz, maybe } from '../../fixtures/fuzz.ts'
 import { clients, post, recorded } from '../../fixtures/replay.ts'
 
-// Printed, and settable, so that what a run found can be run again.
-const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 2 ** 31)
-const cases = Number(process.env['FUZZ_CASES'] ?? 15_000)
-// A slow machine tries fewer; who asks for a number gets that number.
-const budgetMs = process.env['FUZZ_CASES'] === undefined ? 5_000 : 3_600_000
-console.info(`FUZZ_SEED=${String(seed)} FUZZ_CASES=${String(cases)}`)
+const fire = fuzz(sentry)
+afterAll(() => fire.finish())
 
 test('recorded envelopes, damaged at random, are decoded or refused', { timeout: 600_000 }, () => {
-  const bodies = clients('sentry-').flatMap(recorded)
-  const others = bodies.map(({ body }) => body)
-  const random = generator(seed)
-  let decoded = 0
-  const end = performance.now() + budgetMs
-  let count = 0
-  for (; count < cases && performance.now() < end; count++) {
-    const of = bodies[random() % bodies.length]
-    if (of === undefined) throw new Error('no recording')
-    const at = random()
-    try {
-      if (promised(sentry, { ...of, body: mutate(of.body, others, at) }) !== undefined) decoded++
-    } catch (cause) {
-      throw new Error(`FUZZ_SEED=${String(seed)}: case ${String(count)}`, { cause })
-    }
-  }
-  // Both ends must have been reached, or the mutations test nothing.
-  expect(decoded).toBeGreaterThan(count / 20)
-  expect(decoded).toBeLessThan(count)
+  fire.damaged(0.7, clients('sentry-').flatMap(recorded))
 })
 
-const json = fc.jsonValue({ maxDepth: 4 })
-const maybe = (arbitrary: fc.Arbitrary<unknown>) =>
-  fc.oneof({ weight: 4, arbitrary }, { weight: 1, arbitrary: json })
 const text = fc.oneof(
   fc.string({ unit: 'binary' }),
   fc.constantFrom('', '0', 'node', 'python', 'javascript', '{{ default }}'),
@@ -155,21 +129,15 @@ test(
   'envelopes made by the grammar, their fields of any type, are decoded or refused',
   { timeout: 600_000 },
   () => {
-    fc.assert(
-      fc.property(envelope, (body) => {
-        promised(sentry, post('/api/1/envelope/', body))
-      }),
-      { seed, numRuns: Math.ceil(cases / 25), interruptAfterTimeLimit: budgetMs },
-    )
+    fire.grammar(0.25, envelope, (body) => post('/api/1/envelope/', body))
   },
 )
 
 test('an event alone, its fields of any type, is never refused', { timeout: 600_000 }, () => {
-  fc.assert(
-    fc.property(event, (content) => {
-      const decoded = promised(sentry, post('/api/1/store/', JSON.stringify(content)))
-      expect(decoded?.occurrences).toHaveLength(1)
-    }),
-    { seed, numRuns: Math.ceil(cases / 25), interruptAfterTimeLimit: budgetMs },
-  )
+  const check = fc.property(event, (content) => {
+    const decoded = fire.decode(post('/api/1/store/', JSON.stringify(content)))
+    expect(decoded?.occurrences).toHaveLength(1)
+  })
+  fc.assert(check, { seed: fire.seed, numRuns: 500 })
+  fire.grammar(0.05, event, (content) => post('/api/1/store/', JSON.stringify(content)))
 })
