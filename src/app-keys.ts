@@ -7,7 +7,8 @@ import { createAdmin } from './keys/admin.ts'
 import { createKeyFiles } from './keys/files.ts'
 import { createForgetting } from './keys/forget.ts'
 import { apiKeyOf, type Keys } from './keys/keys.ts'
-import { createKeySync, type KeySync } from './keys/sync.ts'
+import { createKeySync, waited, type KeySync } from './keys/sync.ts'
+import { createDoorNotes } from './sessions/notes.ts'
 import { createAudit } from './store/audit.ts'
 import { createForgets } from './store/forget.ts'
 import type { KeyTables } from './store/keys.ts'
@@ -61,6 +62,29 @@ export function openForgetting(config: Config, host: Host, settle: () => Promise
   return { ...forgetting, find: forgets.find }
 }
 
+/** Longest one try may take; the stop of the server waits for the last one. */
+const NOTES_MS_MAX = 5_000
+/** Between two tries to store what the audit log did not take. */
+const NOTES_EVERY_MS = 5_000
+
+/** Notes in the audit log who signs in and out; `run` tries again until told to stop, and once more then. */
+export function openDoorNotes(config: Config, host: Host) {
+  const { put } = createAudit(databaseOf(config, host))
+  const { telemetry, nowMs } = host
+  const notes = createDoorNotes({
+    put: (entries) => put(entries, AbortSignal.timeout(NOTES_MS_MAX)),
+    say: telemetry.say,
+    nowMs,
+  })
+  return {
+    note: notes.note,
+    async run(stopping: AbortSignal): Promise<void> {
+      while (await waited(NOTES_EVERY_MS, stopping)) await notes.flush()
+      await notes.flush()
+    },
+  }
+}
+
 /** The API by which apps and keys are made and changed. */
 export function adminApi(
   config: Config,
@@ -79,7 +103,7 @@ export function adminApi(
   const admin = createAdmin({
     keys,
     tables,
-    note: audit.put,
+    note: (entry) => audit.put([entry]),
     refresh: keySync.refresh,
     hasPepper: canStoreKeys(config, host),
     nowMs: host.nowMs,

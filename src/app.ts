@@ -1,14 +1,21 @@
 import { Hono } from 'hono'
 import { groupWith, openSpool } from './app-delivery.ts'
-import { adminApi, databaseOf, openForgetting, openKeySync, type AdminParts } from './app-keys.ts'
+import {
+  adminApi,
+  databaseOf,
+  openDoorNotes,
+  openForgetting,
+  openKeySync,
+  type AdminParts,
+} from './app-keys.ts'
 import type { AppSetting } from './app-setting.ts'
 import { DEVELOPMENT_KEY, type Config } from './config.ts'
 import { dashboardApi } from './dashboard/api.ts'
 import { dashboardSchemas } from './dashboard/answers.ts'
 import { pageRoutes, type PageDeps } from './dashboard/pages.tsx'
 import type { SignInPagesDeps } from './dashboard/sign-in.tsx'
-import type { Client, Host } from './host.ts'
-import { clientIn, directClient, withAccess, type AccessFetch } from './http/access.ts'
+import type { Host } from './host.ts'
+import { clientIn, directClient, factsOf, withAccess, type AccessFetch } from './http/access.ts'
 import { createAsk, type Ask } from './http/ask.ts'
 import { readBody } from './http/body.ts'
 import { createByteBudget } from './http/budget.ts'
@@ -33,7 +40,8 @@ import { symbolicate } from './pipeline/symbolicate.ts'
 import { protocols } from './protocols/index.ts'
 import { NativeBatch } from './protocols/native/event.ts'
 import { createReaders } from './sessions/reader.ts'
-import { openSignIn, type SignIn } from './sessions/sign-in.ts'
+import type { Visitor } from './sessions/notes.ts'
+import { openSignIn, type SignIn, type SignInDeps } from './sessions/sign-in.ts'
 import { createKeyTables } from './store/keys.ts'
 import { SCHEMA_VERSION } from './store/migrate.ts'
 import { createStore } from './store/queries.ts'
@@ -105,7 +113,8 @@ export async function createApp(
   let stopping = false
   const forgetting = openForgetting(config, host, () => spool.settle(SETTLE_MS_MAX))
   const store = openStore(config, host, keys)
-  const signIn = await signInOf(config, host, store)
+  const doorNotes = openDoorNotes(config, host)
+  const signIn = await signInOf(config, host, { store, note: doorNotes.note })
   const app = routes(config, host, {
     keys,
     store,
@@ -126,7 +135,7 @@ export async function createApp(
     spool,
     keySync,
     usage: sharedBy(quota, config, host),
-    watch: together(keySync.run, forgetting.run),
+    watch: together(keySync.run, forgetting.run, doorNotes.run),
   }
 }
 
@@ -265,11 +274,16 @@ function routes(config: Config, host: Host, parts: Parts): Hono {
 }
 
 /** Sign-in as the settings say it. */
-function signInOf(config: Config, host: Host, store: Store): Promise<SignIn> {
+function signInOf(
+  config: Config,
+  host: Host,
+  { store, note }: Pick<SignInDeps, 'note'> & { readonly store: Store },
+): Promise<SignIn> {
   return openSignIn({
     ...config.signIn,
     publicUrl: config.http.publicUrl,
     endings: store.sessionEnds,
+    note,
     nowMs: host.nowMs,
     say: host.telemetry.say,
   })
@@ -327,9 +341,10 @@ function originsOf(publicUrl: string | undefined) {
 /** The client of a request, at the configured address where there is one: cookies go by its scheme. */
 function clientsOf(publicUrl: string | undefined) {
   const origin = publicUrl === undefined ? undefined : new URL(publicUrl).origin
-  return (request: Request, env: unknown): Client => {
+  return (request: Request, env: unknown): Visitor => {
     const client = clientIn(env) ?? directClient(request)
-    return origin === undefined ? client : { ...client, origin }
+    const requestId = factsOf(env)?.requestId ?? ''
+    return { ...client, origin: origin ?? client.origin, requestId }
   }
 }
 

@@ -292,14 +292,15 @@ function loginOf(user: string | undefined, password: string) {
 }
 
 /**
- * Makes sure that somebody could use the server: a production server without any key serves nobody.
+ * Makes sure that in production somebody can use the server, by a key or as an administrator.
  * @throws ConfigError saying what to set.
  */
-export function requireSomeKey({ production, apps, keys }: Config): void {
+export function requireSomeKey({ production, apps, keys, signIn }: Config): void {
   const hasKey = apps.some((app) => app.keys.length > 0)
-  if (!production || hasKey || keys.dir !== undefined || keys.adminKey !== undefined) return
+  const ways = [keys.dir, keys.adminKey, signIn.password]
+  if (!production || hasKey || ways.some((way) => way !== undefined)) return
   throw new ConfigError([
-    'ADMIN_KEY: production mode needs a way in, and there is none. Set KEYS_DIR (a folder of files with apps and keys), or ADMIN_KEY and KEY_PEPPER (then make apps with `error-ingestor apps create`), or APPS.',
+    'ADMIN_KEY: production mode needs a way in, and there is none. Set KEYS_DIR (a folder of files with apps and keys), or ADMIN_KEY and KEY_PEPPER (then make apps with `error-ingestor apps create`), or APPS, or ADMIN_PASSWORD.',
   ])
 }
 

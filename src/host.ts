@@ -1,3 +1,4 @@
+import type { Client } from './administration.ts'
 import type { FolderReading } from './keys/sync.ts'
 import type { Delivery } from './pipeline/delivery.ts'
 import type { RecentIds } from './pipeline/recent.ts'
@@ -53,16 +54,6 @@ export interface KnownKeys {
   readonly read: () => Promise<string | undefined>
   /** Replaces it durably, as a whole. */
   readonly write: (text: string) => Promise<void>
-}
-
-/** Where a request comes from, as far as that can be believed. */
-export interface Client {
-  /** IP address of the client; undefined where the runtime does not tell. */
-  readonly address: string | undefined
-  /** Origin by which the client reached us: `https://errors.example.com`, without a path. */
-  readonly origin: string
-  /** It came through one of TRUSTED_PROXIES: what that says of its user may be believed. */
-  readonly viaProxy: boolean
 }
 
 /** See http/access.ts, which makes it. */

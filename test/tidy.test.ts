@@ -17,9 +17,10 @@ const RINGS: Readonly<Record<string, Ring>> = {
   // What the core asks of its runtime: a page of types over those of others.
   host: { values: [], types: ['words', 'keys', 'pipeline', 'store', 'telemetry'] },
   http: { values: ['words'], types: ['protocols', 'host', 'keys'] },
-  dashboard: { values: ['words'], types: ['store', 'keys'] },
+  dashboard: { values: ['words'], types: ['store', 'keys', 'sessions'] },
 }
 const WORDS = [
+  'administration.ts',
   'app-setting.ts',
   'occurrence.ts',
   'refusal.ts',

@@ -1,35 +1,18 @@
 import { Hono, type Context } from 'hono'
 import { Refusal, type RefusalCode } from '../refusal.ts'
+import type { Visitor } from '../sessions/notes.ts'
+import type { SignIn } from '../sessions/sign-in.ts'
 import type { Frame } from './pages/layout.tsx'
 import { SignInPage } from './pages/sign-in.tsx'
 
-/** Where a request comes from; see host.ts. */
-interface Client {
-  readonly address: string | undefined
-  readonly origin: string
-  readonly viaProxy: boolean
-}
-
-/** What the sign-in pages ask of the rest; see sessions/sign-in.ts. Cookies are whole `Set-Cookie`s. */
-export interface SignInPagesDeps {
-  readonly ways: { readonly password: boolean; readonly oidc: boolean; readonly proxy: boolean }
-  readonly whoIs: (request: Request, client: Client) => Promise<object | undefined>
-  readonly withPassword: (request: Request, client: Client, password: string) => Promise<string>
-  readonly begin: (
-    client: Client,
-    to: string,
-  ) => Promise<{ readonly url: string; readonly cookie: string }>
-  readonly finish: (
-    request: Request,
-    client: Client,
-  ) => Promise<{ readonly to: string; readonly cookies: readonly string[] }>
-  readonly out: (request: Request, client: Client, everywhere: boolean) => Promise<string>
+/** What the sign-in pages ask of the rest. */
+export interface SignInPagesDeps extends SignIn {
   /** The body of a form, bounded. @throws Refusal `too_large`, `timeout` and the like. */
   readonly readForm: (
     request: Request,
     env: unknown,
   ) => Promise<{ readonly bytes: Uint8Array; readonly release: () => void }>
-  readonly clientOf: (request: Request, env: unknown) => Client
+  readonly clientOf: (request: Request, env: unknown) => Visitor
 }
 
 type Status = 200 | 401 | 403 | 404 | 429 | 503

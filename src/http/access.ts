@@ -1,5 +1,5 @@
 import type { ExecutionContext } from 'hono'
-import type { Client } from '../host.ts'
+import type { Client } from '../administration.ts'
 import type { RefusalCode } from '../refusal.ts'
 
 /** What becomes known of one request while it is answered; one canonical log line is made of it. */

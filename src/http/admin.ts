@@ -1,8 +1,8 @@
 import { Hono, type Context } from 'hono'
 import type { z } from 'zod'
+import type { AuditEntry, AuditQuery as AuditAsked, Forget } from '../administration.ts'
 import { dsnOf } from '../app-setting.ts'
 import type { Actor, Admin, AppView } from '../keys/admin.ts'
-import type { Forget } from '../keys/forget.ts'
 import { Refusal } from '../refusal.ts'
 import {
   AppNew,
@@ -16,29 +16,12 @@ import {
 import type { Ask } from './ask.ts'
 import { withJsonBody, type ReadBody } from './json-body.ts'
 
-/** One entry of the audit log. */
-interface AuditEntry {
-  readonly id: string
-  readonly atMs: number
-  readonly actor: string
-  readonly address: string
-  readonly requestId: string
-  readonly action: string
-  readonly appId: string
-  readonly target: string
-  readonly detail: object
-}
-
 /** What `adminRoutes` stands on. */
 export interface AdminRoutesDeps {
   /** Who asks. @throws Refusal as `admitAdmin` of keys/keys.ts. */
   readonly admit: (request: Request, env: unknown) => Actor
   readonly admin: Admin
-  readonly auditLog: (query: {
-    readonly appId: string | undefined
-    readonly before: { readonly atMs: number; readonly id: string } | undefined
-    readonly limit: number
-  }) => Promise<readonly AuditEntry[]>
+  readonly auditLog: (query: AuditAsked) => Promise<readonly AuditEntry[]>
   readonly forgetting: {
     readonly begin: (appId: string, userId: string) => Promise<Forget>
     readonly look: (forget: Forget) => Promise<Forget>

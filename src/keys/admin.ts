@@ -1,3 +1,4 @@
+import type { AuditEntry, StoredKey } from '../administration.ts'
 import type { AppSetting } from '../app-setting.ts'
 import { Refusal } from '../refusal.ts'
 import { requireOwnNumber, type Keys } from './keys.ts'
@@ -11,7 +12,7 @@ import {
   type Source,
 } from './records.ts'
 import { isLive, type AppRecord, type KeyRecord } from './ring.ts'
-import { storedKeyOf, type Stored, type StoredKey } from './stored.ts'
+import { storedKeyOf, type Stored } from './stored.ts'
 import { makeKey } from './token.ts'
 
 /** Who asks, for the audit log. */
@@ -68,19 +69,6 @@ type Options = Pick<AppSetting, 'limits' | 'origins' | 'retentionDays' | 'scrub'
 /** What of an app is to change; null takes an option away, absent leaves it. */
 export type AppChange = { readonly name?: string | undefined } & {
   readonly [Name in keyof Options]?: Options[Name] | null
-}
-
-/** What is noted of one thing that was changed. */
-interface AuditEntry {
-  readonly id: string
-  readonly atMs: number
-  readonly actor: string
-  readonly address: string
-  readonly requestId: string
-  readonly action: string
-  readonly appId: string
-  readonly target: string
-  readonly detail: object
 }
 
 /** What `createAdmin` stands on. */

@@ -1,15 +1,7 @@
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
+import type { Forget } from '../administration.ts'
 import { waited } from './sync.ts'
-
-/** A user whose events are to go; see store/forget.ts. */
-export interface Forget {
-  readonly id: string
-  readonly appId: string
-  readonly userHash: string
-  readonly requestedAtMs: number
-  readonly doneAtMs: number | undefined
-}
 
 /** What `createForgetting` stands on. */
 export interface ForgettingDeps {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { StoredApp, StoredKey } from '../administration.ts'
 import { AppOptions } from '../app-setting.ts'
 import { SCOPES, type Declared, type DeclaredKey, type Scope } from './records.ts'
 
@@ -6,27 +7,6 @@ import { SCOPES, type Declared, type DeclaredKey, type Scope } from './records.t
 export interface Stored {
   readonly apps: readonly StoredApp[]
   readonly keys: readonly StoredKey[]
-}
-
-interface StoredApp {
-  readonly id: string
-  readonly name: string
-  readonly createdAtMs: number
-  readonly options: unknown
-}
-
-/** A key as it is stored; empty texts stand for nothing. */
-export interface StoredKey {
-  readonly digest: string
-  readonly appId: string
-  readonly name: string
-  readonly prefix: string
-  readonly lastFour: string
-  readonly scopes: readonly string[]
-  readonly readable: string
-  readonly createdAtMs: number
-  readonly expiresAtMs: number | undefined
-  readonly revokedAtMs: number | undefined
 }
 
 const Options = z.object(AppOptions)

@@ -1,16 +1,10 @@
+import type { SessionEnding } from '../administration.ts'
 import { Refusal } from '../refusal.ts'
-
-/** Sessions of `subject` that began before `beforeMs` are over. */
-export interface Ending {
-  /** `session:<id>`, `person:<id>` or `everybody`. */
-  readonly subject: string
-  readonly beforeMs: number
-}
 
 /** Where endings are kept, for all processes. Both reject while it is away. */
 export interface EndingsStore {
-  readonly list: () => Promise<readonly Ending[]>
-  readonly add: (endings: readonly Ending[]) => Promise<void>
+  readonly list: () => Promise<readonly SessionEnding[]>
+  readonly add: (endings: readonly SessionEnding[]) => Promise<void>
 }
 
 /** The sessions that were ended before their time, by whichever process. */
@@ -25,7 +19,7 @@ export interface EndedSessions {
     readonly beganMs: number
   }) => Promise<boolean>
   /** Ends sessions: here at once; for the others once the store has it, which is tried until it does. */
-  readonly end: (ending: Ending) => Promise<void>
+  readonly end: (ending: SessionEnding) => Promise<void>
 }
 
 /** How long the list of all processes is taken as known. */

@@ -1,13 +1,8 @@
+import type { Client } from '../administration.ts'
 import { Refusal } from '../refusal.ts'
 import type { SignInRule } from '../sign-in-setting.ts'
 import { grantsOf, withKnownGroups, type Grants, type Person } from './person.ts'
 import type { Session, Sessions } from './sessions.ts'
-
-/** Where a request comes from; see host.ts. */
-interface Client {
-  readonly origin: string
-  readonly viaProxy: boolean
-}
 
 /** What `createGate` stands on. */
 export interface GateDeps {

@@ -11,17 +11,11 @@ import {
 } from './gate.ts'
 import type { Gate } from './gate.ts'
 import { createPasswordCheck } from './guesses.ts'
+import type { DoorAction, DoorNotes, Visitor } from './notes.ts'
 import { createOidc, OidcFlow, type OidcSettings } from './oidc.ts'
 import { ADMINISTRATOR, grantsOf, withKnownGroups, type Person } from './person.ts'
 import { createSeal } from './seal.ts'
 import { openSessions } from './sessions.ts'
-
-/** Where a request comes from; see host.ts. */
-interface Client {
-  readonly address: string | undefined
-  readonly origin: string
-  readonly viaProxy: boolean
-}
 
 /** What `openSignIn` stands on. */
 export interface SignInDeps {
@@ -35,6 +29,8 @@ export interface SignInDeps {
   /** Where clients reach us, for the way back from the provider; else by the client's own origin. */
   readonly publicUrl: string | undefined
   readonly endings: EndingsStore
+  /** Where who came and went is noted, for the audit log. */
+  readonly note: DoorNotes['note']
   readonly nowMs: () => number
   readonly say: (level: 'info' | 'warn', text: string, fields: object) => void
 }
@@ -44,10 +40,10 @@ export interface SignIn extends Gate {
   /** Which ways the settings offer. */
   readonly ways: { readonly password: boolean; readonly oidc: boolean; readonly proxy: boolean }
   /** @throws Refusal `unauthenticated` for a wrong one, `rate_limited`, `forbidden` for another site's page. */
-  readonly withPassword: (request: Request, client: Client, password: string) => Promise<string>
+  readonly withPassword: (request: Request, client: Visitor, password: string) => Promise<string>
   /** @throws Refusal `not_found` where that is no way in, `overloaded`. */
   readonly begin: (
-    client: Client,
+    client: Visitor,
     to: string,
   ) => Promise<{ readonly url: string; readonly cookie: string }>
   /**
@@ -57,11 +53,18 @@ export interface SignIn extends Gate {
    */
   readonly finish: (
     request: Request,
-    client: Client,
+    client: Visitor,
   ) => Promise<{ readonly to: string; readonly cookies: readonly string[] }>
   /** Ends the session of the request, or all of its person. @throws Refusal `forbidden` */
-  readonly out: (request: Request, client: Client, everywhere: boolean) => Promise<string>
+  readonly out: (request: Request, client: Visitor, everywhere: boolean) => Promise<string>
 }
+
+const SAID = {
+  'session.begin': 'signed in',
+  'session.refuse': 'sign-in refused',
+  'session.end': 'signed out',
+  'session.end_all': 'signed out everywhere',
+} as const satisfies Record<DoorAction, string>
 
 const FLOW_SECONDS = 600
 const CALLBACK = '/sign-in/callback'
@@ -93,15 +96,34 @@ export async function openSignIn(deps: SignInDeps): Promise<SignIn> {
     deps.password === undefined ? undefined : createPasswordCheck(deps.password, nowMs)
   const gate = createGate({ sessions, proxy: deps.proxy, rules })
 
-  async function admitted(person: Person, client: Client): Promise<string> {
-    const who = { who: person.id, from: client.address }
+  /** In the log of the server, and in that of administration. */
+  async function tell(action: DoorAction, who: string, visitor: Visitor, detail: object) {
+    const level = action === 'session.refuse' ? 'warn' : 'info'
+    say(level, SAID[action], { who, from: visitor.address, ...detail })
+    await deps.note(action, { who, visitor, detail })
+  }
+
+  async function admitted(person: Person, client: Visitor, way: string): Promise<string> {
     if (sessions === undefined) throw noWay()
     if (grantsOf(person, rules).isEmpty) {
-      say('warn', 'sign-in refused: no rule is about this person', who)
+      await tell('session.refuse', person.id, client, { way, reason: 'no rule is about them' })
       throw new Refusal('forbidden', `You are ${person.name}, but nobody has let you in here yet.`)
     }
-    say('info', 'signed in', who)
+    await tell('session.begin', person.id, client, { way })
     return setSessionCookie(client.origin, await sessions.begin(withKnownGroups(person, rules)))
+  }
+
+  /** Who the provider says it is; what it refuses is noted, though not by whom. */
+  async function provided(answer: Promise<Person>, client: Visitor): Promise<Person> {
+    try {
+      return await answer
+    } catch (error) {
+      if (error instanceof Refusal && error.code === 'unauthenticated') {
+        const detail = { way: 'oidc', reason: 'the provider did not say who' }
+        await tell('session.refuse', 'unknown', client, detail)
+      }
+      throw error
+    }
   }
 
   return {
@@ -110,8 +132,9 @@ export async function openSignIn(deps: SignInDeps): Promise<SignIn> {
     async withPassword(request, client, password) {
       requireSameSite(request, client.origin)
       if (isRight === undefined) throw noWay()
-      if (isRight(password, client.address)) return admitted(ADMINISTRATOR, client)
-      say('warn', 'sign-in refused: wrong password', { from: client.address })
+      if (isRight(password, client.address)) return admitted(ADMINISTRATOR, client, 'password')
+      const detail = { way: 'password', reason: 'wrong password' }
+      await tell('session.refuse', ADMINISTRATOR.id, client, detail)
       throw new Refusal('unauthenticated', 'This is not the password.')
     },
     async begin(client, to) {
@@ -131,9 +154,9 @@ export async function openSignIn(deps: SignInDeps): Promise<SignIn> {
           'This sign-in was not begun here or took too long; begin again.',
         )
       }
-      const person = await oidc.finish(new URL(request.url).search, flow)
+      const person = await provided(oidc.finish(new URL(request.url).search, flow), client)
       const over = setCookie(flowCookie(client.origin), '', 0)
-      return { to: flow.to, cookies: [over, await admitted(person, client)] }
+      return { to: flow.to, cookies: [over, await admitted(person, client, 'oidc')] }
     },
     async out(request, client, everywhere) {
       requireSameSite(request, client.origin)
@@ -143,10 +166,7 @@ export async function openSignIn(deps: SignInDeps): Promise<SignIn> {
         // One more than now: a session that began in this very millisecond ends too.
         const beforeMs = nowMs() + 1
         await ended.end({ subject: everywhere ? `person:${person.id}` : `session:${id}`, beforeMs })
-        say('info', everywhere ? 'signed out everywhere' : 'signed out', {
-          who: person.id,
-          from: client.address,
-        })
+        await tell(everywhere ? 'session.end_all' : 'session.end', person.id, client, {})
       }
       return setCookie({ origin: client.origin, name: sessionCookie(client.origin) }, '', 0)
     },

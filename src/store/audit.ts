@@ -1,34 +1,12 @@
 import { z } from 'zod'
+import type { AuditEntry, AuditQuery } from '../administration.ts'
 import type { ClickHouse } from './clickhouse.ts'
 import { beginWriting, writeString, writeTime, writeUuid, written } from './rowbinary.ts'
 
-/** One thing that somebody changed. */
-export interface AuditEntry {
-  readonly id: string
-  readonly atMs: number
-  /** Kind and name, as `key:ei_admin_Ab…wxyz`. */
-  readonly actor: string
-  /** Of the network peer, or as a trusted proxy tells it; empty where there is none. */
-  readonly address: string
-  readonly requestId: string
-  /** What was done, as `key.revoke`. */
-  readonly action: string
-  /** Empty where it belongs to no app. */
-  readonly appId: string
-  readonly target: string
-  readonly detail: object
-}
-
-/** Which entries; newest first, `before` the last one of the page before. */
-export interface AuditQuery {
-  readonly appId: string | undefined
-  readonly before: { readonly atMs: number; readonly id: string } | undefined
-  readonly limit: number
-}
-
 /** The log of admin actions: it only grows, until ClickHouse deletes what is three years old. */
 export interface Audit {
-  readonly put: (entry: AuditEntry) => Promise<void>
+  /** Adds entries, all or none; one that is there already by its id is listed once all the same. */
+  readonly put: (entries: readonly AuditEntry[], signal?: AbortSignal) => Promise<void>
   readonly list: (query: AuditQuery) => Promise<readonly AuditEntry[]>
 }
 
@@ -67,19 +45,15 @@ export function createAudit({
   readonly database: string
 }): Audit {
   return {
-    async put(entry) {
+    async put(entries, signal) {
+      if (entries.length === 0) return
       beginWriting()
-      writeUuid(entry.id)
-      writeTime(entry.atMs)
-      const { actor, address, requestId, action, appId, target, detail } = entry
-      for (const text of [actor, address, requestId, action, appId, target]) writeString(text)
-      writeString(JSON.stringify(detail))
-      await clickhouse.insert({
-        table: `${database}.audit`,
-        columns: [...COLUMNS, 'detail'],
-        body: [written()],
-        settings: {},
-      })
+      for (const entry of entries) writeEntry(entry)
+      const columns = [...COLUMNS, 'detail']
+      await clickhouse.insert(
+        { table: `${database}.audit`, columns, body: [written()], settings: {} },
+        signal === undefined ? {} : { signal },
+      )
     },
     async list({ appId, before, limit }) {
       const rows = await clickhouse.query(
@@ -96,6 +70,14 @@ export function createAudit({
   }
 }
 
+function writeEntry({ id, atMs, detail, ...entry }: AuditEntry): void {
+  writeUuid(id)
+  writeTime(atMs)
+  const { actor, address, requestId, action, appId, target } = entry
+  for (const text of [actor, address, requestId, action, appId, target]) writeString(text)
+  writeString(JSON.stringify(detail))
+}
+
 // Newest first; ties by id, so that a page boundary neither repeats nor skips an entry.
 const LIST = `
   /* error-ingestor:audit */
@@ -105,4 +87,5 @@ const LIST = `
   WHERE ({all: Bool} OR app_id = {appId: String})
     AND ({first: Bool} OR (at, toString(id)) < (fromUnixTimestamp64Milli({beforeMs: Int64}, 'UTC'), {beforeId: String}))
   ORDER BY at DESC, toString(id) DESC
+  LIMIT 1 BY id
   LIMIT {limit: UInt32}`

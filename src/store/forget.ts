@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { Forget } from '../administration.ts'
 import type { ClickHouse } from './clickhouse.ts'
 import {
   beginWriting,
@@ -8,17 +9,6 @@ import {
   writeUuid,
   written,
 } from './rowbinary.ts'
-
-/** A user whose events are to go: those that were received up to the request. */
-export interface Forget {
-  readonly id: string
-  readonly appId: string
-  /** SHA-256 of the id above and the user's id, in hex: the user's id itself is kept nowhere. */
-  readonly userHash: string
-  readonly requestedAtMs: number
-  /** When nothing was left of them; undefined while they are being removed. */
-  readonly doneAtMs: number | undefined
-}
 
 /** How far ClickHouse has got with one {@link Forget}. */
 export interface Remains {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { StoredApp, StoredKey } from '../administration.ts'
 import type { ClickHouse } from './clickhouse.ts'
 import {
   beginWriting,
@@ -8,31 +9,6 @@ import {
   writeTime,
   written,
 } from './rowbinary.ts'
-
-/** An app as it is stored; `options` are for the reader to check. */
-export interface StoredApp {
-  readonly id: string
-  readonly name: string
-  readonly createdAtMs: number
-  readonly options: unknown
-}
-
-/** A key as it is stored: what it may do, and never the key itself unless that is public. */
-export interface StoredKey {
-  /** SHA-256 in hex. */
-  readonly digest: string
-  /** Empty: all apps. */
-  readonly appId: string
-  readonly name: string
-  readonly prefix: string
-  readonly lastFour: string
-  readonly scopes: readonly string[]
-  /** Empty where the key can do more than ingest. */
-  readonly readable: string
-  readonly createdAtMs: number
-  readonly expiresAtMs: number | undefined
-  readonly revokedAtMs: number | undefined
-}
 
 /** Apps and keys in ClickHouse. Everything rejects with what the client rejects with. */
 export interface KeyTables {

@@ -1,11 +1,6 @@
 import { z } from 'zod'
+import type { SessionEnding } from '../administration.ts'
 import type { ClickHouse } from './clickhouse.ts'
-
-/** Sessions of `subject` that began before `beforeMs` are over; see sessions/ended.ts. */
-interface Ending {
-  readonly subject: string
-  readonly beforeMs: number
-}
 
 const MS_MAX = 2_000
 const ENDINGS_MAX = 100_000
@@ -21,7 +16,7 @@ export function createSessionEnds({
 }) {
   const bounded = () => ({ signal: AbortSignal.timeout(MS_MAX) })
   return {
-    async list(): Promise<readonly Ending[]> {
+    async list(): Promise<readonly SessionEnding[]> {
       const rows = await clickhouse.query(
         `/* error-ingestor:session-ends */
         SELECT subject, toUnixTimestamp64Milli(max(before)) AS before_ms
@@ -36,7 +31,7 @@ export function createSessionEnds({
         .map(({ subject, before_ms }) => ({ subject, beforeMs: before_ms }))
     },
 
-    async add(endings: readonly Ending[]): Promise<void> {
+    async add(endings: readonly SessionEnding[]): Promise<void> {
       await clickhouse.command(
         `INSERT INTO {database: Identifier}.session_ends (subject, before)
         SELECT tupleElement(one, 1), fromUnixTimestamp64Milli(tupleElement(one, 2), 'UTC')

@@ -5,6 +5,8 @@ import { makeKey } from '../../src/keys/token.ts'
 
 const ADMIN_KEY = makeKey('admin')
 const KEY_PEPPER = '5d41402abc4b2a76b9719d911017c592aa11bb22cc33dd44'
+const ADMIN_PASSWORD = 'correct horse battery'
+const SESSION_SECRET = '0123456789abcdef0123456789abcdef'
 const APPS = JSON.stringify([{ id: 'shop', name: 'Shop', keys: [{ key: makeKey('ingest') }] }])
 const start = (env: Record<string, string>) => () =>
   requireSomeKey(readConfig({ NODE_ENV: 'production', ...env }))
@@ -12,6 +14,8 @@ const start = (env: Record<string, string>) => () =>
 describe('production mode refuses to start', () => {
   test.each([
     ['without a way in', {}, /ADMIN_KEY.*KEYS_DIR.*KEY_PEPPER.*APPS/],
+    ['with a secret of sessions that nobody can begin', { SESSION_SECRET }, /KEYS_DIR/],
+    ['with a password that is easy to guess', { ADMIN_PASSWORD: 'aaaa', SESSION_SECRET }, /guess/],
     ['with an app that has no key', { APPS: '[{"id": "shop", "name": "Shop"}]' }, /KEYS_DIR/],
     ['with the development key', { ADMIN_KEY: DEVELOPMENT_KEY, KEY_PEPPER }, /ADMIN_KEY: .*public/],
     ['with a short admin key', { ADMIN_KEY: 'ei_admin_short_1', KEY_PEPPER }, /ADMIN_KEY: .*weak/],
@@ -42,6 +46,7 @@ describe('production mode starts', () => {
     ['with APPS alone', { APPS }],
     ['with KEYS_DIR alone', { KEYS_DIR: '/etc/error-ingestor/keys' }],
     ['with an admin key and a pepper', { ADMIN_KEY, KEY_PEPPER }],
+    ['with the password of an administrator', { ADMIN_PASSWORD, SESSION_SECRET }],
   ])('%s', (_what, env) => {
     expect(start(env)).not.toThrow()
   })

@@ -3,7 +3,7 @@ import { createKeyFiles, type KeyFile } from '../../src/keys/files.ts'
 import { createKeys, type Keys } from '../../src/keys/keys.ts'
 import { createDigest, hintOf } from '../../src/keys/records.ts'
 import { createKeySync, type FolderReading, type KeySyncDeps } from '../../src/keys/sync.ts'
-import type { StoredKey } from '../../src/keys/stored.ts'
+import type { StoredKey } from '../../src/administration.ts'
 import { makeKey } from '../../src/keys/token.ts'
 
 const T = Date.UTC(2026, 0, 15)

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createAudit, type AuditEntry } from '../../src/store/audit.ts'
-import { createKeyTables, type StoredKey } from '../../src/store/keys.ts'
+import type { AuditEntry, StoredKey } from '../../src/administration.ts'
+import { createAudit } from '../../src/store/audit.ts'
+import { createKeyTables } from '../../src/store/keys.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 
 let database: TestDatabase
@@ -120,8 +121,9 @@ describe('the audit log', () => {
     const audit = createAudit(database)
     const own = 'paged'
     const entries = [0, 0, 0, 1, 2].map((ms) => anEntry({ appId: own, atMs: T + ms }))
-    for (const entry of entries) await audit.put(entry)
-    await audit.put(anEntry({ appId: 'other' }))
+    await audit.put(entries.slice(0, 2))
+    for (const entry of entries.slice(2)) await audit.put([entry])
+    await audit.put([anEntry({ appId: 'other' })])
     const seen: AuditEntry[] = []
     for (;;) {
       const last = seen.at(-1)

@@ -109,7 +109,7 @@ const spans = fc.record({
   ),
 })
 
-test.each([
+test.each<[string, fc.Arbitrary<unknown>]>([
   ['/v1/logs', logs],
   ['/v1/traces', spans],
 ])(
