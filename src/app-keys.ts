@@ -8,6 +8,7 @@ import { createKeyFiles } from './keys/files.ts'
 import { createForgetting } from './keys/forget.ts'
 import { apiKeyOf, type Keys } from './keys/keys.ts'
 import { createKeySync, waited, type KeySync } from './keys/sync.ts'
+import type { Spool } from './pipeline/spool.ts'
 import { createDoorNotes } from './sessions/notes.ts'
 import { createAudit } from './store/audit.ts'
 import { createForgets } from './store/forget.ts'
@@ -54,14 +55,26 @@ export function openKeySync(
   })
 }
 
-/** Removes the events of users; `settle` delivers what this process has accepted. */
-export function openForgetting(config: Config, host: Host, settle: () => Promise<void>) {
+/** Removes the events of users, wherever they are: in ClickHouse, and in the spool of this process. */
+export function openForgetting(
+  config: Config,
+  host: Host,
+  spool: Pick<Spool, 'settle' | 'dropAside'>,
+) {
   const forgets = createForgets(databaseOf(config, host))
   const { telemetry, nowMs } = host
-  const forgetting = createForgetting({ forgets, settle, say: telemetry.say, nowMs })
+  const forgetting = createForgetting({
+    forgets,
+    settle: () => spool.settle(SETTLE_MS_MAX),
+    dropAside: spool.dropAside,
+    say: telemetry.say,
+    nowMs,
+  })
   return { ...forgetting, find: forgets.find }
 }
 
+/** Longest a request to forget somebody waits for what was accepted just before it. */
+const SETTLE_MS_MAX = 1_000
 /** Longest one try may take; the stop of the server waits for the last one. */
 const NOTES_MS_MAX = 5_000
 /** Between two tries to store what the audit log did not take. */
@@ -78,7 +91,7 @@ export function openDoorNotes(config: Config, host: Host) {
   })
   return {
     note: notes.note,
-    async run(stopping: AbortSignal): Promise<void> {
+    run: async (stopping: AbortSignal): Promise<void> => {
       while (await waited(NOTES_EVERY_MS, stopping)) await notes.flush()
       await notes.flush()
     },

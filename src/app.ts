@@ -111,7 +111,7 @@ export async function createApp(
   const rulesOf = createRules()
   const quota = createQuota(nowMs)
   let stopping = false
-  const forgetting = openForgetting(config, host, () => spool.settle(SETTLE_MS_MAX))
+  const forgetting = openForgetting(config, host, spool)
   const store = openStore(config, host, keys)
   const doorNotes = openDoorNotes(config, host)
   const signIn = await signInOf(config, host, { store, note: doorNotes.note })
@@ -135,7 +135,7 @@ export async function createApp(
     spool,
     keySync,
     usage: sharedBy(quota, config, host),
-    watch: together(keySync.run, forgetting.run, doorNotes.run),
+    watch: together(keySync.run, doorNotes.run, forgetting.run),
   }
 }
 

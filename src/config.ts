@@ -297,8 +297,7 @@ function loginOf(user: string | undefined, password: string) {
  */
 export function requireSomeKey({ production, apps, keys, signIn }: Config): void {
   const hasKey = apps.some((app) => app.keys.length > 0)
-  const ways = [keys.dir, keys.adminKey, signIn.password]
-  if (!production || hasKey || ways.some((way) => way !== undefined)) return
+  if (!production || hasKey || (keys.dir ?? keys.adminKey ?? signIn.password) !== undefined) return
   throw new ConfigError([
     'ADMIN_KEY: production mode needs a way in, and there is none. Set KEYS_DIR (a folder of files with apps and keys), or ADMIN_KEY and KEY_PEPPER (then make apps with `error-ingestor apps create`), or APPS, or ADMIN_PASSWORD.',
   ])

@@ -37,6 +37,7 @@ export function directSpool(delivery: Delivery, waitMsMax: number): Spool {
     },
     drain: () => Promise.resolve(),
     settle: () => Promise.resolve(),
+    dropAside: () => Promise.resolve(0),
     status: () => ({
       bytes: 0,
       bytesMax: 0,

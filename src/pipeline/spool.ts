@@ -1,3 +1,4 @@
+import type { Occurrence } from '../occurrence.ts'
 import type { SpanLink } from '../trace.ts'
 
 /**
@@ -59,6 +60,9 @@ export interface SpoolStatus {
   readonly refusing: string | undefined
 }
 
+/** Whether an event is one of those that are meant, by whose it is and when it came. */
+export type Fits = (event: Pick<Occurrence, 'appId' | 'userId' | 'receivedAtMs'>) => boolean
+
 /** Keeps accepted occurrences until they are delivered. */
 export interface Spool {
   /**
@@ -77,5 +81,7 @@ export interface Spool {
    * `waitMs`, or at once where too much waits for that to make sense.
    */
   readonly settle: (waitMs: number) => Promise<void>
+  /** Deletes of the events that were kept aside as undeliverable those that fit; says how many. */
+  readonly dropAside: (fits: Fits) => Promise<number>
   readonly status: () => SpoolStatus
 }

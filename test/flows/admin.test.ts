@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, rename, rm, symlink, mkdir, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rename, rm, symlink, mkdir, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -8,6 +8,7 @@ import { z } from 'zod'
 import { makeKey, projectIdOf } from '../../src/keys/token.ts'
 import { keysCommand } from '../../src/node/keys-cli.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { anOccurrence } from '../support/occurrence.ts'
 import { aSite, anEvent, post, type Answer, type Site } from './support.ts'
 
 const ADMIN_KEY = makeKey('admin')
@@ -255,6 +256,15 @@ describe('the right to be forgotten', () => {
           .errors.map((error) => error.userId)
       }
       expect(await users()).toHaveLength(4)
+      // What ClickHouse refused waits on the disks of the servers.
+      const aside = [one, two].map(({ folder }) => join(folder, 'spool/undeliverable'))
+      for (const folder of aside) {
+        for (const user of [userId, 'other']) {
+          const occurrence = anOccurrence({ appId: 'private', userId: user })
+          const kept = { at: new Date().toISOString(), error: 'Refused.', occurrence }
+          await writeFile(join(folder, `00000000-${occurrence.id}.json`), JSON.stringify(kept))
+        }
+      }
       const begun = await admin('DELETE', `apps/private/users/${encodeURIComponent(userId)}`)
       expect(begun.status).toBe(202)
       const { deletion } = z
@@ -268,6 +278,11 @@ describe('the right to be forgotten', () => {
         { timeout: 60_000, interval: 500 },
       )
       expect((await users()).toSorted()).toEqual(['other', null].toSorted())
+      for (const folder of aside) {
+        const [left = '', ...more] = await readdir(folder)
+        expect(more).toEqual([])
+        expect(await readFile(join(folder, left), 'utf8')).toContain('"userId":"other"')
+      }
       const hours = await database.clickhouse.query(
         `SELECT count() AS users FROM hourly_users FINAL WHERE app_id = 'private'`,
         {},

@@ -37,6 +37,8 @@ export interface Site {
   readonly metric: (name: string, labels?: Readonly<Record<string, string>>) => Promise<number>
   /** Statuses that `/openapi.json` does not say of the operations that were called; must be none. */
   readonly undocumented: () => Promise<readonly string[]>
+  /** Its DATA_DIR. */
+  readonly folder: string
   /** Stops the server and takes its database and its folder away. */
   readonly close: () => Promise<void>
 }
@@ -78,6 +80,7 @@ export async function aSite(
     url,
     database,
     clickhouse,
+    folder,
     call,
     ingest: (events, headers = {}) => call('/api/v1/ingest', post({ events }, headers)),
     raw: (...pieces) => raw(url, pieces),

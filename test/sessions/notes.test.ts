@@ -26,13 +26,14 @@ function aLog() {
 test('who came is in the log before the answer: who, when, from where, and how', async () => {
   const { log, come } = aLog()
   await come('oidc:ada')
-  expect(log.inserts.flat()).toEqual([
-    {
-      ...{ id: expect.stringMatching(/^[0-9a-f-]{36}$/), atMs: 1_000, actor: 'oidc:ada' },
-      ...{ address: '192.0.2.7', requestId: 'r-1', action: 'session.begin' },
-      ...{ appId: '', target: '', detail: { way: 'password' } },
-    },
-  ])
+  const entries = log.inserts.flat()
+  expect(entries).toHaveLength(1)
+  expect(entries[0]?.id).toMatch(/^[0-9a-f-]{36}$/)
+  expect(entries[0]).toMatchObject({
+    ...{ atMs: 1_000, actor: 'oidc:ada' },
+    ...{ address: '192.0.2.7', requestId: 'r-1', action: 'session.begin' },
+    ...{ appId: '', target: '', detail: { way: 'password' } },
+  })
   expect(log.said).toEqual([])
 })
 

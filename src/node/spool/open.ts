@@ -105,6 +105,7 @@ export async function openFolderSpool(
       await spool.drain(stopping, graceMs)
     },
     settle: (waitMs) => spool?.settle(waitMs) ?? Promise.resolve(),
+    dropAside: (fits) => spool?.dropAside(fits) ?? Promise.resolve(0),
     status: () =>
       spool?.status() ?? {
         bytes: 0,

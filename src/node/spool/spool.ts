@@ -12,7 +12,7 @@ import { openReserve, type Reserve } from './reserve.ts'
 import { openSealLog, readSealLog, type Frontier, type SealLog } from './seals.ts'
 import { segmentName } from './segment.ts'
 import { createSource } from './source.ts'
-import { retryMarked, setAside } from './undeliverable.ts'
+import { dropFitting, retryMarked, setAside } from './undeliverable.ts'
 import { openWriter, type Writer } from './writer.ts'
 
 /** How large the spool may grow and how it is delivered. */
@@ -288,6 +288,12 @@ function makeSpool(parts: Parts, deps: SpoolDeps): DiskSpool {
       })
       await Promise.race([drain.settle(), waited])
       clearTimeout(timer)
+    },
+
+    async dropAside(fits) {
+      const dropped = await dropFitting(deps.disk, fits)
+      undeliverable.count = Math.max(0, undeliverable.count - dropped)
+      return dropped
     },
 
     status: () => ({

@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib'
 import { z } from 'zod'
 import type { Delivery, ReadRows, RefusedRow } from '../../pipeline/delivery.ts'
 import type { Occurrence } from '../../occurrence.ts'
-import type { Parcel } from '../../pipeline/spool.ts'
+import type { Fits, Parcel } from '../../pipeline/spool.ts'
 import type { Disk } from './disk.ts'
 
 /** A row that ClickHouse refuses, as it is kept in `undeliverable/`: one JSON file each. */
@@ -81,6 +81,28 @@ export async function retryMarked(
     delivery.say('info', 'an event that had been set aside is tried again', { file: name })
   }
   return left
+}
+
+/**
+ * Deletes the files of the events that fit, also of those that are marked to be sent again: one that is on
+ * its way by then is stored and has to be looked for there. Durable when it resolves.
+ * @returns how many are gone.
+ */
+export async function dropFitting(disk: Disk, fits: Fits): Promise<number> {
+  let dropped = 0
+  for (const name of await disk.list('undeliverable')) {
+    const path = `undeliverable/${name}`
+    const occurrence = await occurrenceIn(disk, path).catch((error: unknown) => {
+      // A person's command, or the next try, has just taken it.
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+      throw error
+    })
+    if (occurrence === undefined || !fits(occurrence)) continue
+    await disk.remove(path)
+    dropped += 1
+  }
+  if (dropped > 0) await disk.syncFolder()
+  return dropped
 }
 
 async function occurrenceIn(disk: Disk, path: string): Promise<Occurrence | undefined> {

@@ -121,6 +121,34 @@ test('an undeliverable row that is marked is sent again, once, also after a rest
   expect(store.counts().get(occurrence.id)).toBe(1)
 })
 
+test('what is kept aside of one user goes, also what is marked to be sent again, and nothing else', async () => {
+  const { store, poison, insert } = choosyStore('469')
+  poison.add('poison')
+  const disk = memoryDisk()
+  const life = await live(disk, { store, delivery: { insert, isContentRefusal, ...noPause } })
+  const of = (userId: string | null) => anOccurrence({ message: 'poison', userId })
+  const [ada, bob, nobody] = [of('ada'), of('bob'), of(null)]
+  const marked = of('ada')
+  await life.spool.append(parcelOf([ada, bob, nobody, marked]))
+  await vi.waitUntil(() => life.spool.status().undeliverable === 4, { timeout: 20_000 })
+  const aside = () => disk.names().filter((name) => name.startsWith('undeliverable/'))
+  const name = aside().find((each) => each.includes(marked.id)) ?? ''
+  await disk.rename(name, `${name}.retry`)
+  const before = bob.receivedAtMs + 1
+  const fits = ({ userId, receivedAtMs }: { userId: string | null; receivedAtMs: number }) =>
+    userId === 'ada' && receivedAtMs < before
+  expect(await life.spool.dropAside(fits)).toBe(2)
+  expect(await life.spool.dropAside(fits)).toBe(0)
+  expect(
+    aside()
+      .map((each) => each.slice(-41, -5))
+      .sort(),
+  ).toEqual([bob.id, nobody.id].sort())
+  expect(life.spool.status().undeliverable).toBe(2)
+  await life.end()
+  expect(store.counts().get(ada.id)).toBeUndefined()
+})
+
 test('of a sealed window with a damaged frame the rest is sent, also in the same process', async () => {
   const disk = memoryDisk()
   const store = memoryStore()
