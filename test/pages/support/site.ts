@@ -22,7 +22,12 @@ const CLOSED: PageDeps['signIn'] = {
   finish: closed,
   out: closed,
   readForm: closed,
-  clientOf: ({ url }) => ({ address: undefined, origin: new URL(url).origin, viaProxy: false, requestId: '' }),
+  clientOf: ({ url }) => ({
+    address: undefined,
+    origin: new URL(url).origin,
+    viaProxy: false,
+    requestId: '',
+  }),
 }
 
 /** The pages alone, as `app.ts` mounts them; what is not theirs answers 404 with JSON. */
