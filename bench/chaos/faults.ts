@@ -37,6 +37,7 @@ export const SERVER_FAULTS: readonly [Fault, ...Fault[]] = [
   { name: 'server: SIGSTOP for longer than its clients wait', weight: 3, run: hangs },
   { name: 'server and ClickHouse: kill -9 of both', weight: 4, run: bothDie },
   { name: 'disk full', weight: 5, run: diskFull },
+  { name: 'disk full: kill -9 and a start on it', weight: 4, run: diesOnFullDisk },
   { name: 'disk slow: up to 300 ms more for each write', weight: 3, run: slowDisk },
   { name: 'disk errors: EIO for some or all writes', weight: 4, run: diskErrors },
   { name: 'clock jumps', weight: 4, run: clockJumps },
@@ -59,6 +60,19 @@ export const CLICKHOUSE_FAULTS: readonly [Fault, ...Fault[]] = [
   { name: 'ClickHouse: SIGSTOP for longer than the time-outs', weight: 3, run: clickhouseHangs },
   { name: 'ClickHouse: kill -9 twice, the second time while it starts', weight: 2, run: diesAgain },
 ]
+
+/** One of the list, those of more weight more often. */
+export function draw<T extends { readonly weight: number }>(
+  list: readonly [T, ...T[]],
+  random: Random,
+): T {
+  let at = random.next() * list.reduce((sum, { weight }) => sum + weight, 0)
+  for (const each of list) {
+    at -= each.weight
+    if (at < 0) return each
+  }
+  return list[0]
+}
 
 async function back(server: Server): Promise<void> {
   await server.ended()
@@ -127,19 +141,42 @@ async function bothDie(target: Target): Promise<void> {
 }
 
 /** On its own small file system all room is taken; elsewhere every write fails as if it were. */
-async function diskFull({ server, random, hasSmallDisk, world }: Target): Promise<void> {
-  if (!hasSmallDisk || server.name !== 'b') {
-    server.control({ failShare: 1 })
-    await sleep(random.whole(300, 1_500))
-    server.control({ failShare: 0 })
+async function diskFull(target: Target): Promise<void> {
+  const { server, random } = target
+  if (isOnSmallDisk(target)) {
+    await filled(target, () => sleep(random.whole(500, 3_000)))
     return
   }
+  server.control({ failShare: 1 })
+  await sleep(random.whole(300, 1_500))
+  server.control({ failShare: 0 })
+}
+
+/** What then accepts and delivers has the room that it kept for itself, or none. */
+async function diesOnFullDisk(target: Target): Promise<void> {
+  const { server, random } = target
+  if (!isOnSmallDisk(target)) {
+    await dies(target, 0)
+    return
+  }
+  await filled(target, async () => {
+    await sleep(random.whole(200, 1_000))
+    server.signal('SIGKILL')
+    await back(server)
+    await sleep(random.whole(1_500, 4_000))
+  })
+}
+
+const isOnSmallDisk = ({ hasSmallDisk, server }: Target) => hasSmallDisk && server.name === 'b'
+
+/** Takes all room of a server's disk while `during` lasts, and what is freed meanwhile again. */
+async function filled({ server, world }: Target, during: () => Promise<void>): Promise<void> {
   const ballast = join(server.dataDir, 'ballast')
   const file = openSync(ballast, 'w')
   const block = Buffer.alloc(256 * 1024, 1)
-  try {
-    const untilMs = performance.now() + random.whole(500, 3_000)
-    while (performance.now() < untilMs) {
+  const over = new AbortController()
+  const fill = async () => {
+    while (!over.signal.aborted) {
       try {
         writeSync(file, block)
       } catch {
@@ -147,7 +184,13 @@ async function diskFull({ server, random, hasSmallDisk, world }: Target): Promis
         await sleep(20)
       }
     }
+  }
+  const filling = fill()
+  try {
+    await during()
   } finally {
+    over.abort()
+    await filling
     closeSync(file)
     rmSync(ballast)
   }

@@ -1,7 +1,8 @@
 // Loaded into the servers before their own code: shifts their clock and makes their disk slow or
 // faulty, as the file CHAOS_CONTROL says. libfaketime would do the first for Debian only.
-import { readFileSync } from 'node:fs'
+import fs, { readFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
+import { syncBuiltinESMExports } from 'node:module'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** What the harness asks of a server's surroundings. */
@@ -47,17 +48,38 @@ const prototype: unknown = Object.getPrototypeOf(handle)
 await handle.close()
 if (typeof prototype !== 'object' || prototype === null) throw new TypeError('No FileHandle.')
 for (const name of ['write', 'writev', 'datasync', 'sync']) {
-  const real: unknown = Reflect.get(prototype, name)
-  if (typeof real !== 'function') throw new TypeError(`FileHandle has no ${name}.`)
+  const real = methodOf(prototype, name)
   Reflect.set(prototype, name, async function (this: unknown, ...args: unknown[]) {
-    if (now.slowMs > 0) await sleep(Math.random() * now.slowMs)
-    if (now.failShare > 0 && Math.random() < now.failShare) {
-      const words = { code: 'EIO', errno: -5, syscall: name }
-      throw Object.assign(new Error(`EIO: i/o error, ${name}`), words)
-    }
+    await disturb(name)
     const result: unknown = await Reflect.apply(real, this, args)
     return result
   })
+}
+// What the spool writes its segments with: it calls back.
+const writev = methodOf(fs, 'writev')
+Reflect.set(fs, 'writev', (...args: unknown[]) => {
+  const done = args.at(-1)
+  if (typeof done !== 'function') throw new TypeError('fs.writev has no callback.')
+  disturb('writev').then(
+    () => void Reflect.apply(writev, fs, args),
+    (error: unknown) => void Reflect.apply(done, undefined, [error]),
+  )
+})
+syncBuiltinESMExports()
+
+function methodOf(of: object, name: string) {
+  const found: unknown = Reflect.get(of, name)
+  if (typeof found !== 'function') throw new TypeError(`There is no ${name}.`)
+  return found
+}
+
+/** Waits, or fails, as the file says. */
+async function disturb(syscall: string): Promise<void> {
+  if (now.slowMs > 0) await sleep(Math.random() * now.slowMs)
+  if (now.failShare > 0 && Math.random() < now.failShare) {
+    const words = { code: 'EIO', errno: -5, syscall }
+    throw Object.assign(new Error(`EIO: i/o error, ${syscall}`), words)
+  }
 }
 
 read()

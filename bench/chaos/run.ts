@@ -1,7 +1,7 @@
 // Kills, hangs, fills, damages, and compares what was acknowledged with what is stored.
 // Budget: 0 lost, 0 double; --quick is done in two minutes.
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,15 +10,16 @@ import type { Destroyed } from './damage.ts'
 import { createEvents } from './events.ts'
 import {
   CLICKHOUSE_FAULTS,
+  draw,
   SERVER_FAULTS,
   SERVER_FAULTS_ON_SOUND_DISKS,
   type Target,
 } from './faults.ts'
 import { startLoad } from './load.ts'
-import { seeded, type Random } from './random.ts'
+import { seeded } from './random.ts'
 import { reconcile } from './reconcile.ts'
 import { isGood, textOf, writeDocs, type Report } from './report.ts'
-import { openWorld, type Server, type World } from './world.ts'
+import { drained, mountSmallDisk, openWorld, type Server, type World } from './world.ts'
 
 const HELP = `npm run chaos -- [--faults 200] [--events 1000000] [--seed N] [--quick] [--sound] [--write] [--keep]
   --quick   40 faults and 100,000 events, in about a minute and a half
@@ -26,8 +27,6 @@ const HELP = `npm run chaos -- [--faults 200] [--events 1000000] [--seed N] [--q
   --write   puts the result into docs/reliability.md
   --keep    leaves the folder with all logs
 `
-const SMALL_DISK = '96m'
-const DRAIN_MS_MAX = 180_000
 const RUN_MS_MAX = 900_000
 
 const { values: asked } = parseArgs({
@@ -54,7 +53,10 @@ process.stdout.write(`chaos: seed ${seed}, ${faults} faults, ${wanted} events\n`
 
 const folder = mkdtempSync(join(tmpdir(), 'error-ingestor-chaos-'))
 const skipped: string[] = []
-const smallDisk = mountSmallDisk()
+const smallDisk = mountSmallDisk(folder)
+if (smallDisk === undefined) {
+  skipped.push('no file system can be mounted here: a full disk is writes that fail instead')
+}
 let world: World | undefined
 let good = false
 try {
@@ -73,21 +75,6 @@ try {
   else process.stdout.write(`chaos: logs and data are in ${folder}\n`)
 }
 process.exit(good ? 0 : 1)
-
-/** A file system of a few megabytes, so that it can be filled. */
-function mountSmallDisk(): string | undefined {
-  const path = join(folder, 'small')
-  mkdirSync(path)
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SMALL_DISK}`, 'tmpfs', path], {
-      stdio: 'ignore',
-    })
-    return path
-  } catch {
-    skipped.push('no file system can be mounted here: a full disk is writes that fail instead')
-    return undefined
-  }
-}
 
 async function run(world: World): Promise<Report> {
   const startedMs = performance.now()
@@ -137,31 +124,4 @@ async function run(world: World): Promise<Report> {
     ...{ seed, seconds, drainSeconds, faults: done, findings, resends: resends(), statuses },
     ...{ skipped, violations: world.violations },
   }
-}
-
-function draw<T extends { readonly weight: number }>(
-  list: readonly [T, ...T[]],
-  random: Random,
-): T {
-  let at = random.next() * list.reduce((sum, { weight }) => sum + weight, 0)
-  for (const each of list) {
-    at -= each.weight
-    if (at < 0) return each
-  }
-  return list[0]
-}
-
-/** Waits until both servers have delivered all they had accepted. */
-async function drained(world: World): Promise<number> {
-  const startedMs = performance.now()
-  for (const server of world.servers) {
-    while ((await server.metric('error_ingestor_spool_events')) > 0) {
-      if (performance.now() - startedMs > DRAIN_MS_MAX) {
-        world.violations.push(`server ${server.name} did not deliver all in ${DRAIN_MS_MAX} ms`)
-        break
-      }
-      await sleep(100)
-    }
-  }
-  return (performance.now() - startedMs) / 1_000
 }

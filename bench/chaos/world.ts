@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { cpSync, mkdirSync, openSync, closeSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
@@ -12,6 +12,8 @@ export const DATABASE = 'chaos'
 /** Short, so that a hung ClickHouse outlasts it often. */
 const CLICKHOUSE_TIMEOUT_MS = 2_000
 const START_MS_MAX = 30_000
+const DRAIN_MS_MAX = 180_000
+const SMALL_DISK = '96m'
 
 /** A server process that is brought back after each death. */
 export interface Server {
@@ -52,14 +54,17 @@ export interface WorldOptions {
   readonly folder: string
   /** Where the second server keeps its data: a small file system, where there is one. */
   readonly smallDisk: string | undefined
+  /** Settings of both servers, beside those of every run or in their place. */
+  readonly settings?: Readonly<Record<string, string>>
 }
 
 /** Starts ClickHouse, makes the schema, and two servers with a folder each. */
-export async function openWorld({ folder, smallDisk }: WorldOptions): Promise<World> {
+export async function openWorld(options: WorldOptions): Promise<World> {
+  const { folder, smallDisk, settings = {} } = options
   const program = ownProgram(folder)
   const violations: string[] = []
   const engine = await startEmbedded({ dataDir: join(folder, 'clickhouse'), say: () => undefined })
-  const common = { folder, program, violations, clickhouse: engine.url }
+  const common = { folder, program, violations, settings, clickhouse: engine.url }
   await migrate(common)
   const a = await openServer({ ...common, name: 'a', dataDir: join(folder, 'a'), production: true })
   const b = await openServer({
@@ -106,6 +111,7 @@ interface Common {
   readonly folder: string
   readonly program: string
   readonly violations: string[]
+  readonly settings: Readonly<Record<string, string>>
   readonly clickhouse: string
 }
 
@@ -201,6 +207,36 @@ function environment(options: ServerOptions, port: number, controlFile: string) 
     DELIVERY_ROWS_MAX: '5000',
     DELIVERY_AGE_MS_MAX: '300',
     SHUTDOWN_GRACE_MS: '3000',
+    ...options.settings,
+  }
+}
+
+/** Waits until all servers have delivered all they had accepted. @returns seconds */
+export async function drained(world: World): Promise<number> {
+  const startedMs = performance.now()
+  for (const server of world.servers) {
+    while ((await server.metric('error_ingestor_spool_events')) > 0) {
+      if (performance.now() - startedMs > DRAIN_MS_MAX) {
+        world.violations.push(`server ${server.name} did not deliver all in ${DRAIN_MS_MAX} ms`)
+        break
+      }
+      await sleep(100)
+    }
+  }
+  return (performance.now() - startedMs) / 1_000
+}
+
+/** A file system of a few megabytes in `folder`, so that it can be filled; undefined where none can be mounted. */
+export function mountSmallDisk(folder: string): string | undefined {
+  const path = join(folder, 'small')
+  mkdirSync(path)
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SMALL_DISK}`, 'tmpfs', path], {
+      stdio: 'ignore',
+    })
+    return path
+  } catch {
+    return undefined
   }
 }
 

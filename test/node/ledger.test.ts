@@ -1,6 +1,7 @@
+import { spawnSync } from 'node:child_process'
 import { appendFileSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import fc from 'fast-check'
 import { expect, test, vi } from 'vitest'
@@ -135,6 +136,43 @@ test('a journal that is full begins anew with what ClickHouse does not have yet'
   await next.flush()
   expect(table.sums()).toEqual({ 'app refused too_large': 30_000 })
   await next.close()
+  rmSync(folder, { recursive: true })
+})
+
+test('a disk without room for a new journal takes counts in the old one, through kills', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'error-ingestor-ledger-'))
+  const table = aTable()
+  const deps = { write: table.write, say: () => undefined, nowMs: () => START_MS }
+  const first = createLedger(deps)
+  first.open(folder)
+  first.count('app', 'native', { kind: 'refused', reason: 'malformed' }, 5)
+  await first.flush()
+  // No file of these processes grows over 600 KiB: a new journal, of a MiB, is half written and fails.
+  const counting = `
+    import { createLedger } from ${JSON.stringify(resolve('src/node/ledger/ledger.ts'))}
+    const ledger = createLedger({ write: async () => {}, say: console.log, nowMs: () => ${START_MS} })
+    ledger.count('app', 'native', { kind: 'refused', reason: 'timeout' }, 1)
+    ledger.open(${JSON.stringify(folder)})
+    for (let i = 0; i < 100; i += 1) {
+      ledger.count('app', 'native', { kind: 'refused', reason: 'overloaded' }, 1)
+      await null
+    }
+    process.kill(process.pid, 'SIGKILL')`
+  for (let times = 0; times < 3; times += 1) {
+    const command = ['ulimit -f 1200; exec "$0" --input-type=module --eval "$1"']
+    const { signal, stdout } = spawnSync('sh', ['-c', ...command, process.execPath, counting])
+    expect([signal, String(stdout)]).toEqual(['SIGKILL', ''])
+  }
+  expect(readdirSync(folder)).toEqual(['ledger-0000000001.log'])
+  const last = createLedger(deps)
+  last.open(folder)
+  await last.flush()
+  expect(table.sums()).toEqual({
+    'app refused malformed': 5,
+    'app refused overloaded': 300,
+    'app refused timeout': 3,
+  })
+  await Promise.all([first.close(), last.close()])
   rmSync(folder, { recursive: true })
 })
 

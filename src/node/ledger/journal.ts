@@ -19,8 +19,10 @@ export interface Journal {
   readonly sync: () => Promise<void>
   /** The file has grown so much that it is worth to begin a new one. */
   readonly isFull: () => boolean
-  /** Begins a new file with these records in the place of all before. @throws as `add`. */
+  /** Begins a new file with these records in the place of all before. @throws as `add`; then it goes on as it was. */
   readonly restart: (records: readonly object[]) => void
+  /** A file that was begun is there to add to. */
+  readonly isBegun: () => boolean
   readonly close: () => Promise<void>
 }
 
@@ -29,6 +31,8 @@ const NAME = /^ledger-(\d{10})\.log$/
 const FILE_BYTES_MIN = 1024 * 1024
 /** What is left of it for a disk that is full when a new file should begin. */
 const FULL_SHARE = 0.75
+/** Added before a new file is tried again: on a full disk each try writes all that fits. */
+const TRY_AGAIN_BYTES = 8 * 1024
 /** Stands behind what a new file took over: without it the file before still counts. */
 const BEGUN = { begun: true }
 
@@ -37,7 +41,7 @@ const datasync = promisify(fdatasync)
 /**
  * Opens the journal of a folder that is ours, with the records that an earlier process left. One
  * line each: CRC-32 in hex, JSON. What stands behind the first line that is not whole was never
- * written to its end.
+ * written to its end, and is written over.
  * @throws the error of the file system.
  */
 export function openJournal(folder: string): {
@@ -47,9 +51,10 @@ export function openJournal(folder: string): {
   const numbers = numbersIn(folder)
   let number = numbers[0] ?? 0
   const path = (of: number) => join(folder, `ledger-${String(of).padStart(10, '0')}.log`)
-  const records = newest(numbers.map((of) => readFileSync(path(of))))
-  let fd: number | undefined
-  let [at, size] = [0, 0]
+  const begun = newest(numbers, path)
+  let fd = begun === undefined ? undefined : openSync(path(begun.number), 'r+')
+  let { end: at, size } = begun ?? { end: 0, size: 0 }
+  let fullAt = size * FULL_SHARE
   let syncing = Promise.resolve()
 
   function sync(): Promise<void> {
@@ -59,6 +64,7 @@ export function openJournal(folder: string): {
   }
 
   function restart(first: readonly object[]): void {
+    fullAt = at + TRY_AGAIN_BYTES
     const lines = Buffer.concat([...first, BEGUN].map(encode))
     const bytes = Math.max(FILE_BYTES_MIN, 2 * lines.length)
     // Used up even where this fails: the file may be there.
@@ -76,6 +82,7 @@ export function openJournal(folder: string): {
     fd = fresh
     at = lines.length
     size = bytes
+    fullAt = size * FULL_SHARE
     void forgetOlder(old, own)
   }
 
@@ -92,7 +99,7 @@ export function openJournal(folder: string): {
   }
 
   return {
-    records,
+    records: begun?.records ?? [],
     journal: {
       add(record) {
         const bytes = encode(record)
@@ -101,8 +108,9 @@ export function openJournal(folder: string): {
         at += bytes.length
       },
       sync,
-      isFull: () => at > size * FULL_SHARE,
+      isFull: () => at > fullAt,
       restart,
+      isBegun: () => fd !== undefined,
       async close() {
         await sync().catch(() => undefined) // What is written survives the end of the process anyway.
         if (fd !== undefined) closeSync(fd)
@@ -131,27 +139,30 @@ function writeAll(fd: number, bytes: Buffer, from: number): void {
   }
 }
 
-/** The records of the newest file that was begun whole. */
-function newest(files: readonly Buffer[]): readonly unknown[] {
-  for (const bytes of files) {
-    const records = decode(bytes)
-    if (records.some((record) => isBegun(record))) return records
+/** The newest file that was begun whole, and where its records end. */
+function newest(numbers: readonly number[], path: (number: number) => string) {
+  for (const number of numbers) {
+    const bytes = readFileSync(path(number))
+    const { records, end } = decode(bytes)
+    const isWhole = records.some((record) => isBegun(record))
+    if (isWhole) return { number, records, end, size: bytes.length }
   }
-  return []
+  return undefined
 }
 
 function isBegun(record: unknown): boolean {
   return typeof record === 'object' && record !== null && 'begun' in record
 }
 
-function decode(bytes: Buffer): unknown[] {
+function decode(bytes: Buffer): { readonly records: readonly unknown[]; readonly end: number } {
   const records: unknown[] = []
   for (let at = 0; ;) {
     const end = bytes.indexOf(0x0a, at)
-    if (end < 0) return records
+    if (end < 0) return { records, end: at }
     const line = bytes.toString('utf8', at, end)
     const json = line.slice(9)
-    if (line.slice(0, 9) !== `${crc32(json).toString(16).padStart(8, '0')} `) return records
+    const isWhole = line.slice(0, 9) === `${crc32(json).toString(16).padStart(8, '0')} `
+    if (!isWhole) return { records, end: at }
     records.push(JSON.parse(json))
     at = end + 1
   }

@@ -115,13 +115,23 @@ export function createLedger({ write, say, nowMs }: LedgerDeps): Ledger {
       return sum === undefined ? [] : [[sum.name, by]]
     })
     try {
-      if (journal.isFull()) journal.restart(snapshot())
-      else journal.add({ epoch, ordinal, add: added })
+      if (!(journal.isFull() && begunAnew(journal))) journal.add({ epoch, ordinal, add: added })
       pending = new Map()
       isFailing = false
     } catch (error) {
       if (!isFailing) say('error', 'the ledger cannot be noted on disk', { error: String(error) })
       isFailing = true
+    }
+  }
+
+  /** A disk without room for a new file has kept some in the one there is. */
+  function begunAnew(of: Journal): boolean {
+    try {
+      of.restart(snapshot())
+      return true
+    } catch (error) {
+      if (!of.isBegun()) throw error
+      return false
     }
   }
 
@@ -159,8 +169,10 @@ export function createLedger({ write, say, nowMs }: LedgerDeps): Ledger {
     note()
     const rows: LedgerRow[] = []
     const taken: { readonly sum: Sum; readonly count: number }[] = []
-    for (const sum of sums.values()) {
-      if (sum.sent >= sum.count) continue
+    for (const [key, sum] of sums) {
+      // Only what the journal took: else a kill leaves less here than ClickHouse has, and what comes then is lost in it.
+      const count = sum.count - (pending.get(key) ?? 0)
+      if (sum.sent >= count) continue
       const [of, hour, appId, protocol, outcome, reason] = sum.name
       rows.push({
         hour,
@@ -169,12 +181,12 @@ export function createLedger({ write, say, nowMs }: LedgerDeps): Ledger {
         outcome,
         reason,
         source: `${source}:${of}`,
-        count: sum.count,
+        count,
       })
-      taken.push({ sum, count: sum.count })
+      taken.push({ sum, count })
     }
     if (rows.length === 0) return
-    // First, or a power cut could leave less here than ClickHouse has, and what comes then would be lost in it.
+    // The same holds for a power cut.
     await journal.sync()
     await write(rows)
     for (const { sum, count } of taken) sum.sent = count
@@ -207,11 +219,13 @@ export function createLedger({ write, say, nowMs }: LedgerDeps): Ledger {
 
     open(folder) {
       const opened = openJournal(folder)
+      // With no file before it, nothing is taken over that a second try would take over again.
       takeOver(opened.records)
-      opened.journal.restart(snapshot())
+      const isAnew = begunAnew(opened.journal)
       journal = opened.journal
       // What was counted before there was a folder stands in the snapshot.
-      pending = new Map()
+      if (isAnew) pending = new Map()
+      else note()
     },
 
     flush() {
