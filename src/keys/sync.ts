@@ -1,5 +1,6 @@
 import type { BadFile, createKeyFiles, KeyFile } from './files.ts'
 import type { Keys } from './keys.ts'
+import { isLive, type Ring } from './ring.ts'
 import { declaredOfStored, knownFileOf, readKnownFile, type Stored } from './stored.ts'
 
 /** What is known of the sources, for metrics and for people. */
@@ -10,6 +11,8 @@ export interface KeysStatus {
   readonly folderProblem: string | undefined
   /** Milliseconds since ClickHouse was last asked and answered; undefined where it never did, or is not asked. */
   readonly storeAgeMs: number | undefined
+  /** When the first app has no live key for events any more, in milliseconds since the epoch. */
+  readonly ingestEndsAtMs: number | undefined
   /** Such as two apps of one project number. */
   readonly problems: readonly string[]
 }
@@ -168,9 +171,21 @@ export function createKeySync(deps: KeySyncDeps): KeySync {
       badFiles,
       folderProblem,
       storeAgeMs: loadedAtMs === undefined ? undefined : Math.max(0, nowMs() - loadedAtMs),
+      ingestEndsAtMs: ingestEndsAtMs(keys.ring(), nowMs()),
       problems: keys.ring().problems,
     }),
   }
+}
+
+/** An app that has another key that lives longer, as while a key is replaced, does not end with the first of them. */
+function ingestEndsAtMs({ apps }: Ring, nowMs: number): number | undefined {
+  const ends = [...apps.values()].flatMap(({ keys }) => {
+    const live = keys.filter((key) => key.scopes.has('ingest') && isLive(key, nowMs))
+    return live.length === 0 ? [] : [Math.max(...live.map((key) => key.expiresAtMs ?? Infinity))]
+  })
+  // Over a loop, because apps may be more than a call takes arguments.
+  const first = ends.reduce((least, end) => Math.min(least, end), Infinity)
+  return first === Infinity ? undefined : first
 }
 
 /** Tells ClickHouse when keys were used, each at most once an hour. */

@@ -17,6 +17,8 @@ export interface ChosenClickHouse {
   readonly migrator: ClickHouse
   readonly embedded: boolean
   readonly url: string
+  /** Certificates (PEM) that vouch for it, where they were given. */
+  readonly ca?: Buffer | undefined
   /** For people: which one it is and where its data lies. */
   readonly where: string
   /** Closes the connections, and ends the embedded one. */
@@ -75,7 +77,7 @@ function remote(
     reader: asReader,
     migrator: asMigrator,
     embedded: false,
-    url,
+    ...{ url, ca },
     where,
     async close() {
       for (const client of new Set([asReader, asMigrator, asWriter])) await client.close()

@@ -177,6 +177,16 @@ const METRICS = {
     help: 'Time since ClickHouse last said that apps and keys are as we know them.',
     look: 'over a minute',
   },
+  error_ingestor_keys_expire_timestamp_seconds: {
+    type: 'gauge',
+    help: 'When the first app that has a live key for events has none any more, in Unix time; absent where none of them ends.',
+    look: 'it is near: its clients are refused from then on',
+  },
+  error_ingestor_certificates_expire_timestamp_seconds: {
+    type: 'gauge',
+    help: "When the first of ClickHouse's certificate and those of `CLICKHOUSE_CA_FILE` expires, in Unix time; absent without `https://`.",
+    look: 'it is near: nothing is stored from then on',
+  },
   error_ingestor_quota_exchange_age_seconds: {
     type: 'gauge',
     help: 'Since when processes have not told each other what apps with a quota have had; absent without one.',

@@ -7,6 +7,7 @@ import type { Registrations } from '../keys/registrations.ts'
 import type { KeySync } from '../keys/sync.ts'
 import { migrate } from '../store/migrate.ts'
 import { VERSION } from '../version.ts'
+import { watchCertificates } from './certificates.ts'
 import { chooseClickHouse, type ChosenClickHouse } from './choose.ts'
 import { nodeHost } from './host.ts'
 import { openLogger } from './logger.ts'
@@ -63,6 +64,7 @@ export async function startServer(
   const { traceparent } = tracing
   const chosen = await chooseClickHouse(config, { say: telemetry.say, signal, traceparent })
   undo.defer(chosen.close)
+  undo.defer(certificateGauge(telemetry, chosen))
   undo.defer(await migrated(config, chosen, telemetry))
 
   const host = nodeHost(config, watchedBoth(chosen, telemetry, tracing), telemetry, tracing)
@@ -197,6 +199,19 @@ async function untilDone(run: () => Promise<unknown>, end: AbortSignal): Promise
   }
 }
 
+/** @returns what ends the looking. */
+function certificateGauge(
+  { gauge }: NodeTelemetry,
+  { url, ca }: Pick<ChosenClickHouse, 'url' | 'ca'>,
+): () => void {
+  const certificates = watchCertificates(url, ca)
+  gauge('error_ingestor_certificates_expire_timestamp_seconds', () => {
+    const atMs = certificates.expireAtMs()
+    return atMs === undefined ? undefined : atMs / 1_000
+  })
+  return certificates.end
+}
+
 function keyGauges(telemetry: NodeTelemetry, { status }: Pick<KeySync, 'status'>): void {
   telemetry.gauge(
     'error_ingestor_key_files_bad',
@@ -205,6 +220,10 @@ function keyGauges(telemetry: NodeTelemetry, { status }: Pick<KeySync, 'status'>
   telemetry.gauge('error_ingestor_keys_age_seconds', () => {
     const { storeAgeMs } = status()
     return storeAgeMs === undefined ? undefined : storeAgeMs / 1_000
+  })
+  telemetry.gauge('error_ingestor_keys_expire_timestamp_seconds', () => {
+    const { ingestEndsAtMs } = status()
+    return ingestEndsAtMs === undefined ? undefined : ingestEndsAtMs / 1_000
   })
 }
 

@@ -217,3 +217,24 @@ test('a folder that cannot be read, or a file that was never good, leaves every 
     vi.useRealTimers()
   }
 })
+
+test('the first app without a key for events is told, not the first key that is replaced', async () => {
+  const readings: (FolderReading | undefined)[] = []
+  const world = aWorld('p', { folder: () => Promise.resolve(readings.shift()) })
+  const { sync } = world.start(false)
+  const day = (days: number) => new Date(T + days * 86_400_000).toISOString()
+  const told = async (keys: readonly object[]) => {
+    const content = [{ id: 'shop', name: 'Shop', keys }]
+    readings.push({ files: [{ name: 'a.json', content }], problem: undefined })
+    await sync.open()
+    const { ingestEndsAtMs } = sync.status()
+    return ingestEndsAtMs === undefined ? undefined : (ingestEndsAtMs - T) / 86_400_000
+  }
+  const [old, next] = [{ key: KEY, expiresAt: day(3) }, { key: UNKNOWN }]
+  expect(await told([old])).toBe(3)
+  expect(await told([old, { ...next, expiresAt: day(90) }])).toBe(90)
+  expect(await told([old, next])).toBeUndefined()
+  expect(await told([old, { ...next, scopes: ['read'] }])).toBe(3)
+  expect(await told([old, { ...next, revoked: true }])).toBe(3)
+  expect(await told([{ ...old, expiresAt: day(-1) }])).toBeUndefined()
+})
