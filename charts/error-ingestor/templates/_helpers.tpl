@@ -484,6 +484,16 @@ optional: a pod without its keys would refuse its clients for good, so it rather
 {{- if and (include "error-ingestor.embedded" .) (not (or $v.apps $v.appsExistingSecret.name $v.keys.secrets $v.keys.configMaps $v.keys.matchLabels $v.secretConfig.ADMIN_KEY)) }}yes{{ end }}
 {{- end }}
 
+{{/* Yes where somebody said how people sign in to the dashboard. */}}
+{{- define "error-ingestor.signIn" -}}
+{{- if or .Values.secretConfig.ADMIN_PASSWORD .Values.config.OIDC_ISSUER (eq (toString .Values.config.SIGN_IN_PROXY) "true") }}yes{{ end }}
+{{- end }}
+
+{{/* Yes where the chart makes a password for a first look at the dashboard. */}}
+{{- define "error-ingestor.trialSignIn" -}}
+{{- if and (include "error-ingestor.trial" .) (not (include "error-ingestor.signIn" .)) (not .Values.secretConfig.SESSION_SECRET) }}yes{{ end }}
+{{- end }}
+
 {{- define "error-ingestor.keysVolume" -}}
 {{- $files := include "error-ingestor.keyFiles" . | fromYamlArray -}}
 - name: keys
