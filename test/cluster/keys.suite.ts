@@ -10,9 +10,9 @@ let space: Space
 beforeAll(async () => {
   space = await namespace('ei-keys')
   await space.apply(secretWith(FIRST))
-  await space.install([...EMBEDDED, 'keys.secrets[0].name=team'], '--wait', '--timeout=120s')
+  await space.install([...EMBEDDED, 'keys.secrets[0].name=team'], '--wait')
 })
-afterAll(() => space.remove())
+afterAll(() => space.leave())
 
 test('keys in a Secret are taken, and taken anew when it changes, without a restart', async () => {
   const before = await identity()
@@ -20,7 +20,7 @@ test('keys in a Secret are taken, and taken anew when it changes, without a rest
   await space.apply(secretWith(SECOND))
   const fromMs = Date.now()
   // The kubelet brings a changed Secret to the pod once a minute, or later.
-  await eventually(180_000, async () => {
+  await eventually(async () => {
     expect([await send(FIRST), await send(SECOND)]).toEqual([401, 200])
   })
   say('a changed Secret counts after ms', Date.now() - fromMs)

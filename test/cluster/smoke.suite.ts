@@ -15,19 +15,39 @@ describe('embedded, from nothing', () => {
   beforeAll(async () => {
     space = await namespace('ei-embedded')
   })
-  afterAll(() => space.remove())
+  afterAll(() => space.leave())
 
   test('is ready within 60 s under any user, and helm test reads back what it sent', async () => {
-    const tookMs = await space.install([...EMBEDDED, ...ANY_USER], '--wait', '--timeout=120s')
+    const tookMs = await space.install([...EMBEDDED, ...ANY_USER], '--wait')
     say('embedded install --wait, ms', Math.round(tookMs))
     expect(tookMs).toBeLessThan(60_000)
     expect(await space.helm('test', 'errors', '--logs')).toContain('the round trip works')
     expect(Math.max(...(await restarts(space)))).toBe(0)
   })
 
+  test('shows the dashboard to who has the password that was made for the trial', async () => {
+    const secret = await space.kubectl(
+      ...['get', 'secret', 'errors-error-ingestor-trial'],
+      '--output=jsonpath={.data.admin-password}',
+    )
+    const password = Buffer.from(secret, 'base64').toString()
+    const pages = await Promise.all([page(space, password), page(space, `${password}x`)])
+    expect(pages[0]).toContain('Sent by helm test')
+    expect(pages[1]).not.toContain('Sent by helm test')
+    expect(pages[1]).toContain('Sign in')
+  })
+
+  test('refuses an upgrade after which nobody would see the events, and changes nothing', async () => {
+    await expect(space.install(EXTERNAL)).rejects.toThrow(/nobody would see them any more/)
+    await expect(space.install([...EMBEDDED, 'persistence.size=20Gi'])).rejects.toThrow(
+      /kubectl -n ei-embedded patch pvc data-errors-error-ingestor-0/,
+    )
+    expect(await space.helm('history', 'errors', '--output=json')).not.toContain('"revision":2')
+  })
+
   test('leaves after an uninstall what is said, and nothing else', async () => {
     await space.helm('uninstall', 'errors', '--wait')
-    await space.kubectl('wait', '--for=delete', 'pod', '--selector', SERVER, '--timeout=90s')
+    await space.wait('--for=delete', 'pod', '--selector', SERVER)
     const all = await space.kubectl(
       'get',
       'all,pvc,secret,configmap,serviceaccount,networkpolicy,poddisruptionbudget',
@@ -48,12 +68,11 @@ describe('values that cannot work', () => {
   beforeAll(async () => {
     space = await namespace('ei-refused')
   })
-  afterAll(() => space.remove())
+  afterAll(() => space.leave())
 
   test.each([
     ['a Secret that is missing', ['appsExistingSecret.name=none'], 'there is no Secret none in'],
     ['a key that is too short', ['apps[0].keys[0].key=ei_tooshort'], 'is not 16 to 200 letters'],
-    ['an operator that is missing', ['clickhouse.mode=altinity'], 'install the operator first'],
     ['two pods around one ClickHouse', [...EMBEDDED, 'replicaCount=2'], 'lives in one pod'],
   ])('%s fails the install with what to do', async (_, values, sentence) => {
     const base = values[0] === 'appsExistingSecret.name=none' ? EXTERNAL.slice(0, 5) : EXTERNAL
@@ -61,3 +80,19 @@ describe('values that cannot work', () => {
     expect(await space.kubectl('get', 'statefulset', '--output=name')).toBe('')
   })
 })
+
+/** The first page of the dashboard, after an attempt to sign in with the password. */
+function page(space: Space, password: string): Promise<string> {
+  return space.node(
+    'errors-error-ingestor-0',
+    `const base = 'http://localhost:3000'
+     const signIn = {
+       method: 'POST',
+       redirect: 'manual',
+       headers: { origin: base },
+       body: new URLSearchParams({ to: '/', password: ${JSON.stringify(password)} }),
+     }
+     const cookie = (await fetch(base + '/sign-in', signIn)).headers.get('set-cookie')?.split(';')[0] ?? ''
+     console.log(await (await fetch(base + '/', { headers: { cookie } })).text())`,
+  )
+}

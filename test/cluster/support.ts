@@ -33,9 +33,15 @@ const Pods = z.object({
   ),
 })
 
+// Ends what will never come. It promises nothing: what has to be quick is measured, on a machine that may be busy.
+const PATIENCE_S = 600
+
+/** {@link PATIENCE_S} in the words of kubectl and helm. */
+export const PATIENCE = `--timeout=${PATIENCE_S}s`
+
 /** Asks again until it holds; the last failure is thrown. */
-export async function eventually(withinMs: number, holds: () => Promise<void>): Promise<void> {
-  const untilMs = performance.now() + withinMs
+export async function eventually(holds: () => Promise<void>): Promise<void> {
+  const untilMs = performance.now() + PATIENCE_S * 1_000
   for (;;) {
     try {
       await holds()
@@ -54,7 +60,7 @@ export type Space = Awaited<ReturnType<typeof namespace>>
 export async function namespace(name: string) {
   const kubectl = (...args: readonly string[]) => command('kubectl', '--namespace', name, ...args)
   const helm = (...args: readonly string[]) => command('helm', '--namespace', name, ...args)
-  await remove(name)
+  await remove(name, PATIENCE)
   await command('kubectl', 'create', 'namespace', name)
   const enforced = 'pod-security.kubernetes.io/enforce=restricted'
   await command('kubectl', 'label', 'namespace', name, enforced)
@@ -66,7 +72,10 @@ export async function namespace(name: string) {
     kubectl,
     helm,
     pods,
-    remove: () => remove(name),
+    /** Leaves it to the cluster to end it. */
+    leave: () => remove(name, '--wait=false'),
+    /** Waits for `--for=…` of what the other arguments name. */
+    wait: (...args: readonly string[]) => kubectl('wait', PATIENCE, ...args),
     /** Installs or upgrades release `errors`; resolves to the milliseconds it took. */
     install: (values: readonly string[], ...flags: readonly string[]) =>
       installed(helm, CHART, values, flags),
@@ -86,7 +95,15 @@ export async function namespace(name: string) {
     async startLoad(image: string, key: string, app: string): Promise<void> {
       await kubectl('create', 'configmap', 'load', '--from-file=test/cluster/load.ts')
       await this.apply(loadPod(image, key, app))
-      await kubectl('wait', '--for=condition=Ready', 'pod/load', '--timeout=60s')
+      await this.wait('--for=condition=Ready', 'pod/load')
+    },
+    /** Resolves when the load has so many more events acknowledged than now. */
+    async goesOn(events: number): Promise<void> {
+      const { acknowledged } = await this.load('/')
+      await eventually(async () => {
+        const now = await this.load('/')
+        if (now.acknowledged < acknowledged + events) throw new Error(JSON.stringify(now))
+      })
     },
     async load(path: '/' | '/reconcile'): Promise<LoadReport> {
       const script = `console.log(await (await fetch('http://localhost:9000${path}')).text())`
@@ -103,12 +120,12 @@ async function installed(
 ): Promise<number> {
   const startedMs = performance.now()
   const set = values.flatMap((value) => ['--set', value])
-  await helm('upgrade', '--install', 'errors', chart, ...set, ...flags)
+  await helm('upgrade', '--install', 'errors', chart, PATIENCE, ...set, ...flags)
   return performance.now() - startedMs
 }
 
-async function remove(name: string): Promise<void> {
-  await command('kubectl', 'delete', 'namespace', name, '--ignore-not-found', '--timeout=120s')
+async function remove(name: string, wait: string): Promise<void> {
+  await command('kubectl', 'delete', 'namespace', name, '--ignore-not-found', wait)
 }
 
 /** Standard output of the command; what it says on standard error is in what is thrown. */
