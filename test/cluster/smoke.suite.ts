@@ -93,6 +93,6 @@ function page(space: Space, password: string): Promise<string> {
        body: new URLSearchParams({ to: '/', password: ${JSON.stringify(password)} }),
      }
      const cookie = (await fetch(base + '/sign-in', signIn)).headers.get('set-cookie')?.split(';')[0] ?? ''
-     console.log(await (await fetch(base + '/', { headers: { cookie } })).text())`,
+     console.log(await (await fetch(base + '/', { headers: { cookie, accept: 'text/html' } })).text())`,
   )
 }
