@@ -69,6 +69,14 @@ async function ask(path, scope, request = {}) {
   return JSON.parse(body)
 }
 
+async function health() {
+  try {
+    return (await (await fetch(`${base}/health`, { signal: AbortSignal.timeout(10_000) })).text()).slice(0, 600)
+  } catch (error) {
+    return `nothing (${error.cause?.message || error.message})`
+  }
+}
+
 async function again(what, attempt) {
   for (let last = 'an unexpected answer'; ; await sleep(1_000)) {
     try {
@@ -78,6 +86,8 @@ async function again(what, attempt) {
     }
     if (Date.now() > until) {
       console.error(`Could not ${what} within ${GIVE_UP_AFTER_MS / 1_000} s: ${last}`)
+      console.error(`The server says of itself: ${await health()}`)
+      console.error(`What it lacks, and what to do: ${process.env.DOCTOR}`)
       process.exit(1)
     }
   }

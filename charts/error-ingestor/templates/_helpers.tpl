@@ -207,6 +207,11 @@ key: password
 http://{{ include "error-ingestor.fullname" . }}.{{ .Release.Namespace }}.svc:{{ .Values.service.port }}
 {{- end }}
 
+{{/* Command that says what is wrong with a server and what to do. */}}
+{{- define "error-ingestor.doctor" -}}
+kubectl -n {{ .Release.Namespace }} exec {{ include "error-ingestor.fullname" . }}-0 -- node /app/dist/main.js doctor
+{{- end }}
+
 {{/* Bytes of a quantity such as 10Gi. */}}
 {{- define "error-ingestor.bytes" -}}
 {{- $units := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 }}
