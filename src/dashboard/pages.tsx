@@ -2,6 +2,7 @@ import { Hono, type Context } from 'hono'
 import type { App } from '../keys/ring.ts'
 import { Refusal, type RefusalCode } from '../refusal.ts'
 import type { EventPage, Store, StoredEvent } from '../store/store.ts'
+import { ledgerAnswer } from './ledger.ts'
 import { wantsHtml } from './pages/accept.ts'
 import { buildAssets } from './pages/assets.ts'
 import { fill, granularityOf } from './pages/buckets.ts'
@@ -9,6 +10,7 @@ import { DocsPage } from './pages/docs.tsx'
 import { EventPage as EventView, type Neighbours } from './pages/event.tsx'
 import { curlFor } from './pages/first.tsx'
 import type { Assets, Frame } from './pages/layout.tsx'
+import { LedgerPage } from './pages/ledger.tsx'
 import { ListPage } from './pages/list.tsx'
 import { NoticePage, type Notice } from './pages/notice.tsx'
 import { OpenApi } from './pages/openapi.ts'
@@ -17,7 +19,7 @@ import { signInPages, type SignInPagesDeps } from './sign-in.tsx'
 
 /** What the pages ask of the rest; `admitRead`, `apps` and `ask` are those of the dashboard API. */
 export interface PageDeps {
-  readonly store: Pick<Store, 'events' | 'event' | 'trends' | 'codes'>
+  readonly store: Pick<Store, 'events' | 'event' | 'trends' | 'codes' | 'ledger'>
   /**
    * Lets the reader of `appId` in, or of whatever the key may read where that is absent.
    * The answer's `app` is undefined for a reader of several: `apps` says which, else of all.
@@ -38,6 +40,8 @@ export interface PageDeps {
     request: Request,
     question: (signal: AbortSignal) => Promise<Answer>,
   ) => Promise<Answer>
+  /** As that of the dashboard API. */
+  readonly settleLedger: () => Promise<void>
   /** Milliseconds since the Unix epoch. */
   readonly nowMs: () => number
   /** Where the client of a request reaches us, for links: an origin, or a URL with a path. */
@@ -85,7 +89,7 @@ const HEADERS = {
 
 /**
  * The pages for people: `GET /` and `GET /errors/:id` (only where the request asks for HTML, else the
- * next route answers), `GET /docs`, and `/assets/…`. Mount it before routes that answer `/` with JSON.
+ * next route answers), `GET /ledger`, `GET /docs`, and `/assets/…`. Mount it before routes that answer `/` with JSON.
  */
 export function pageRoutes(deps: PageDeps): Hono {
   const { files, assets } = buildAssets()
@@ -101,6 +105,8 @@ export function pageRoutes(deps: PageDeps): Hono {
     if (!wantsHtml(c.req.raw)) return next()
     return eventPage(deps, assets, c, c.req.param('id'))
   })
+
+  pages.get('/ledger', async (c) => ledgerPage(deps, assets, c))
 
   pages.get('/docs', async (c) => {
     const here: Frame = { ...frame, here: 'docs' }
@@ -226,6 +232,32 @@ async function eventPage(
   )
 }
 
+async function ledgerPage(deps: PageDeps, assets: Assets, c: Context): Promise<Response> {
+  const params = new URL(c.req.url).searchParams
+  const query = readQuery(params, deps.nowMs())
+  const { app, apps, person, isOfAll } = await chosenApp(deps, c, query.appId)
+  const asksForAll = params.get('scope') === 'all'
+  // What no app sent is for those who may read them all.
+  if (asksForAll && !isOfAll) throw new Refusal('forbidden', 'Only readers of all apps see that.')
+  const counted = asksForAll ? undefined : app
+  const entries = await deps.ask(c.req.raw, async (signal) => {
+    await deps.settleLedger()
+    return deps.store.ledger(counted?.id, query.range, granularityOf(query.range), signal)
+  })
+  const frame: Frame = { assets, apps, person, app, here: 'ledger' }
+  return send(
+    c,
+    query.problems.length > 0 ? 400 : 200,
+    <LedgerPage
+      frame={frame}
+      app={counted}
+      mayReadAll={isOfAll}
+      query={query}
+      ledger={ledgerAnswer(entries)}
+    />,
+  )
+}
+
 async function neighboursOf(
   { store, nowMs }: PageDeps,
   event: StoredEvent,
@@ -248,13 +280,16 @@ async function chosenApp(
   deps: PageDeps,
   c: Context,
   appId: string | undefined,
-): Promise<{ readonly app: App } & Pick<Frame, 'apps' | 'person'>> {
+): Promise<{ readonly app: App; readonly isOfAll: boolean } & Pick<Frame, 'apps' | 'person'>> {
   const reader = await deps.admitRead(c.req.raw, appId, c.env)
   const { person, cookie } = reader
   if (cookie !== undefined) c.header('Set-Cookie', cookie)
   const apps = reader.app === undefined ? (reader.apps ?? deps.apps()) : [reader.app]
   const app = appId === undefined ? apps[0] : apps.find(({ id }) => id === appId)
-  if (app !== undefined) return { app, apps, person }
+  // Asked without an app, a key of one names its own.
+  const whole = appId === undefined ? reader : await deps.admitRead(c.req.raw, undefined, c.env)
+  const isOfAll = whole.app === undefined && whole.apps === undefined
+  if (app !== undefined) return { app, apps, person, isOfAll }
   throw new Refusal(
     'not_found',
     appId === undefined ? 'No app is registered yet.' : 'There is no app of this name.',

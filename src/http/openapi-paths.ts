@@ -113,6 +113,7 @@ export function documentedPaths(schemas: DocumentedSchemas): ZodOpenApiPathsObje
     ...signInPaths(),
     ...adminPaths(),
     ...operationsPaths(),
+    ...pagePaths(),
   }
 }
 
@@ -307,12 +308,15 @@ function signInPaths(): ZodOpenApiPathsObject {
   }
 }
 
+/** What everybody may ask, and browsers are shown. */
+const open = (
+  operationId: string,
+  summary: string,
+  responses: ZodOpenApiOperationObject['responses'],
+) => ({ get: { operationId, tags: ['Operations'], summary, security: [], responses } })
+const TO_SIGN_IN = { description: 'To the sign-in page, for a browser without a session.' }
+
 function operationsPaths(): ZodOpenApiPathsObject {
-  const open = (
-    operationId: string,
-    summary: string,
-    responses: ZodOpenApiOperationObject['responses'],
-  ) => ({ get: { operationId, tags: ['Operations'], summary, security: [], responses } })
   const metrics = { 'text/plain': { schema: z.string() } }
   const anyObject = z.record(z.string(), z.unknown())
   return {
@@ -333,17 +337,28 @@ function operationsPaths(): ZodOpenApiPathsObject {
       200: json('OpenAPI 3.1.', anyObject),
     }),
     '/docs': open('docs', 'This document, to read', { 200: page('A page.') }),
+  }
+}
+
+function pagePaths(): ZodOpenApiPathsObject {
+  return {
     '/errors/{id}': {
       get: {
         ...open('errorPage', 'One event, as a page', {
           200: page('A page.'),
-          303: { description: 'To the sign-in page, for a browser without a session.' },
+          303: TO_SIGN_IN,
           404: page('There is no such event.'),
           503: page('The store is away.'),
         }).get,
         requestParams: { path: z.object({ id: z.string() }) },
       },
     },
+    '/ledger': open('ledgerPage', 'How events ended, as a page', {
+      200: page('A page.'),
+      303: TO_SIGN_IN,
+      403: page('That is for readers of all apps.'),
+      503: page('The store is away.'),
+    }),
     '/assets/{name}': {
       get: {
         ...open('asset', 'Scripts and styles of the pages', {
@@ -357,11 +372,11 @@ function operationsPaths(): ZodOpenApiPathsObject {
       200: {
         description: 'The dashboard for browsers, else names and links.',
         content: {
-          'application/json': { schema: anyObject },
+          'application/json': { schema: z.record(z.string(), z.unknown()) },
           'text/html': { schema: z.string() },
         },
       },
-      303: { description: 'To the sign-in page, for a browser without a session.' },
+      303: TO_SIGN_IN,
     }),
   }
 }

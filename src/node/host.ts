@@ -117,6 +117,7 @@ const ROUTES = [
   '/health',
   '/metrics',
   '/errors',
+  '/ledger',
   '/assets',
   '/docs',
   '/v1/logs',

@@ -82,6 +82,7 @@ const OTHERS = [
   'GET /api/v1/ingest/test',
   'GET /docs',
   'GET /errors/{id}',
+  'GET /ledger',
   'GET /assets/{name}',
   'GET /sign-in',
   'POST /sign-in',

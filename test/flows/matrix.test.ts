@@ -129,6 +129,7 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
     { at: `/errors/${UUID}`, ok: 404 },
     { needs: 'read', ...page, at: `/errors/${UUID}?appId=mine`, ok: 404, other: 403 },
   ],
+  'GET /ledger': [{ needs: 'read', ...page, at: '/ledger?appId=mine', ok: 200, other: 403 }],
   'GET /sign-in': [{ ok: 200 }],
   'POST /sign-in': [{ ok: 403 }],
   'GET /sign-in/provider': [{ ok: 404 }],

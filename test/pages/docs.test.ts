@@ -6,7 +6,7 @@ import { NativeBatch } from '../../src/protocols/native/event.ts'
 import { site } from './support/site.ts'
 
 const never = () => Promise.reject(new Error('The documentation asks no store.'))
-const store = { events: never, event: never, trends: never, codes: never }
+const store = { events: never, event: never, trends: never, codes: never, ledger: never }
 const Paths = z.record(
   z.string(),
   z.record(z.string(), z.object({ responses: z.record(z.string(), z.unknown()) })),

@@ -254,8 +254,8 @@ describe('what cannot be shown', () => {
 
   test('a store that is away is a page with 503 that invites to try again', async () => {
     const away = () => Promise.reject(new Error('connect ECONNREFUSED 10.1.2.3:8123'))
-    const store = { events: away, event: away, trends: away, codes: away }
-    for (const path of ['/?appId=shop', `/errors/${shop[0]!.id}?appId=shop`]) {
+    const store = { events: away, event: away, trends: away, codes: away, ledger: away }
+    for (const path of ['/?appId=shop', `/errors/${shop[0]!.id}?appId=shop`, '/ledger']) {
       const { status, text, headers } = await ask(path, { store })
       expect([status, headers.get('retry-after'), headers.get('x-error-code')]).toEqual([
         503,

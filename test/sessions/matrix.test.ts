@@ -21,6 +21,7 @@ const ID = '550e8400-e29b-41d4-a716-446655440000'
 const ROWS: Readonly<Record<string, { readonly path?: string; readonly row: Row }>> = {
   'GET /': { path: '/?appId=shop', row: [303, 200, 200, 200, 403, 403] },
   'GET /errors/{id}': { path: `/errors/${ID}?appId=shop`, row: [303, 404, 404, 404, 403, 403] },
+  'GET /ledger': { path: '/ledger?appId=shop', row: [303, 200, 200, 200, 403, 403] },
   'GET /dashboard/api/errors': { path: '/dashboard/api/errors?appId=shop', row: READ },
   'GET /dashboard/api/errors/{id}': {
     path: `/dashboard/api/errors/${ID}?appId=shop`,

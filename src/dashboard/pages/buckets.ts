@@ -30,7 +30,7 @@ export function granularityOf(range: TimeRange): 'hour' | 'day' {
  * then put together, so that there are never more than 200 points.
  */
 export function fill(
-  trends: readonly TrendBucket[],
+  trends: readonly Pick<TrendBucket, 'time' | 'count' | 'affectedUsers'>[],
   range: TimeRange,
   granularity: 'hour' | 'day',
 ): Series {

@@ -18,12 +18,17 @@ const LABELS = {
 } as const satisfies Record<FilterName, string>
 
 /** The ranges as links, the current one marked. */
-export function Ranges({ query, appId }: { readonly query: ListQuery; readonly appId: string }) {
+export function Ranges(props: {
+  readonly query: ListQuery
+  /** The address of the same page with some things of its query changed. */
+  readonly hrefOf: (changes: Readonly<Record<string, string>>) => string
+}) {
+  const { query, hrefOf } = props
   return (
     <nav class="ranges" aria-label="Time range">
       {PRESETS.map((preset) => (
         <a
-          href={listHref(query, appId, {
+          href={hrefOf({
             range: preset === PRESET_DEFAULT ? '' : preset.name,
             startTime: '',
             endTime: '',

@@ -25,7 +25,7 @@ export interface Frame {
   /** The apps that the reader may switch between; empty where nothing is known of the reader. */
   readonly apps: readonly App[]
   readonly app: App | undefined
-  readonly here: 'errors' | 'docs' | 'other'
+  readonly here: 'errors' | 'ledger' | 'docs' | 'other'
   /** Who is signed in; undefined where nobody is, as in development mode. */
   readonly person?: Signed | undefined
 }
@@ -75,17 +75,21 @@ export function Layout(props: {
 }
 
 function Header({ frame }: { readonly frame: Frame }) {
-  const home = frame.app ? `/?${new URLSearchParams({ appId: frame.app.id }).toString()}` : '/'
+  const asked = frame.app ? `?${new URLSearchParams({ appId: frame.app.id }).toString()}` : ''
+  const [home, ledger] = [`/${asked}`, `/ledger${asked}`]
   return (
     <header class="top">
       <a class="brand" href={home} aria-label="error-ingestor: to the events">
         <img src={ICON} alt="" width="22" height="22" />
         <span>error-ingestor</span>
       </a>
-      {frame.app && <AppSwitch apps={frame.apps} app={frame.app} />}
+      {frame.app && <AppSwitch apps={frame.apps} app={frame.app} here={frame.here} />}
       <nav class="pages" aria-label="Pages">
         <a href={home} aria-current={frame.here === 'errors' ? 'page' : undefined}>
           Errors
+        </a>
+        <a href={ledger} aria-current={frame.here === 'ledger' ? 'page' : undefined}>
+          Ledger
         </a>
         <a href="/docs" aria-current={frame.here === 'docs' ? 'page' : undefined}>
           API
@@ -121,7 +125,13 @@ function Me({ person }: { readonly person: Signed }) {
   )
 }
 
-function AppSwitch({ apps, app }: { readonly apps: readonly App[]; readonly app: App }) {
+function AppSwitch(props: {
+  readonly apps: readonly App[]
+  readonly app: App
+  readonly here: Frame['here']
+}) {
+  const { apps, app } = props
+  const page = props.here === 'ledger' ? '/ledger' : '/'
   if (apps.length < 2) {
     return (
       <span class="app-name">
@@ -138,7 +148,7 @@ function AppSwitch({ apps, app }: { readonly apps: readonly App[]; readonly app:
         {apps.map((one) => (
           <li>
             <a
-              href={`/?${new URLSearchParams({ appId: one.id }).toString()}`}
+              href={`${page}?${new URLSearchParams({ appId: one.id }).toString()}`}
               aria-current={one.id === app.id ? 'true' : undefined}
             >
               <Text value={one.name} />

@@ -38,7 +38,7 @@ export function ListPage(view: ListView) {
     <Layout frame={frame} title={app.name} script={frame.assets.trend}>
       <div class="headline">
         <Headline {...view} />
-        <Ranges query={query} appId={app.id} />
+        <Ranges query={query} hrefOf={(changes) => listHref(query, app.id, changes)} />
       </div>
       <section class="card" aria-label="Trend">
         <Trend

@@ -80,14 +80,33 @@ export function listHref(
   changes: Readonly<Record<string, string>> = {},
 ): string {
   const params = new URLSearchParams({ appId })
-  const now: Record<string, string> = { ...query.filters }
-  if (query.preset && query.preset !== PRESET_DEFAULT) now['range'] = query.preset.name
-  if (query.startTime !== '') now['startTime'] = query.startTime
-  if (query.endTime !== '') now['endTime'] = query.endTime
-  for (const [name, value] of Object.entries({ ...now, ...changes })) {
+  for (const [name, value] of Object.entries({
+    ...query.filters,
+    ...rangeIn(query),
+    ...changes,
+  })) {
     if (value !== '') params.set(name, value)
   }
   return `/?${params.toString()}`
+}
+
+/** The range of a query as its address has it. */
+function rangeIn({ preset, startTime, endTime }: ListQuery): Record<string, string> {
+  const range = preset === undefined || preset === PRESET_DEFAULT ? '' : preset.name
+  return { range, startTime, endTime }
+}
+
+/** The address of the ledger over the same range; of all apps where `appId` is undefined. */
+export function ledgerHref(
+  query: ListQuery,
+  appId: string | undefined,
+  changes: Readonly<Record<string, string>> = {},
+): string {
+  const params = new URLSearchParams(appId === undefined ? { scope: 'all' } : { appId })
+  for (const [name, value] of Object.entries({ ...rangeIn(query), ...changes })) {
+    if (value !== '') params.set(name, value)
+  }
+  return `/ledger?${params.toString()}`
 }
 
 /** The address of one event. */

@@ -69,7 +69,8 @@ export function Bars(props: {
   )
 }
 
-function Axis({ series }: { readonly series: Series }) {
+/** Where a series begins, its middle and where it ends. */
+export function Axis({ series }: { readonly series: Series }) {
   const last = series.points.length - 1
   const shown = [...new Set([0, Math.round(last / 2), last])]
   return (

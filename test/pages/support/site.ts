@@ -38,6 +38,7 @@ export function site(given: Partial<PageDeps> & Pick<PageDeps, 'store'>): Hono {
     signIn: CLOSED,
     apps: () => apps,
     ask: createAsk({ timeoutMs: 20_000, storeFailed: () => undefined }),
+    settleLedger: () => Promise.resolve(),
     nowMs: () => Date.now(),
     originOf: ({ url }) => new URL(url).origin,
     openapi: () => ({ info: { title: 'error-ingestor', version: '0.0.0' } }),
