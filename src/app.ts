@@ -62,6 +62,8 @@ export interface App {
   readonly spool: Spool
   /** Reads apps and keys from where they are declared; to be opened before anything is served. */
   readonly keySync: Pick<KeySync, 'open' | 'status'>
+  /** All that are declared now, wherever. */
+  readonly apps: Keys['apps']
   /** Goes on reading them, and removing events of users who are to be forgotten, until told to stop. */
   readonly watch: (stopping: AbortSignal) => Promise<void>
   /** The counts of quotas, which processes tell each other from time to time. */
@@ -134,6 +136,7 @@ export async function createApp(
     },
     spool,
     keySync,
+    apps: keys.apps,
     usage: sharedBy(quota, config, host),
     watch: together(keySync.run, doorNotes.run, forgetting.run),
   }

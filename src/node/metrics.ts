@@ -192,6 +192,11 @@ const METRICS = {
     help: 'Since when processes have not told each other what apps with a quota have had; absent without one.',
     look: 'over some minutes: each process counts alone',
   },
+  error_ingestor_retention_due_apps: {
+    type: 'gauge',
+    help: 'Apps whose retention the tables do not keep yet.',
+    look: 'it is not 0 for a minute: run `error-ingestor migrate`, or let the server do it (security.md)',
+  },
   error_ingestor_bugs_total: {
     type: 'counter',
     help: 'Things thrown that nobody expected; each has a log line.',

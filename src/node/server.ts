@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ClickHouseError } from '@clickhouse/client'
-import { createApp } from '../app.ts'
+import { createApp, type App } from '../app.ts'
 import { readConfig, requireSomeKey, type Config } from '../config.ts'
 import type { Host } from '../host.ts'
 import type { Registrations } from '../keys/registrations.ts'
@@ -12,6 +12,7 @@ import { chooseClickHouse, type ChosenClickHouse } from './choose.ts'
 import { nodeHost } from './host.ts'
 import { openLogger } from './logger.ts'
 import { withSecretFiles } from './secrets.ts'
+import { keepRetentions } from './retention.ts'
 import { serve, type Fetch, type Listening } from './serve.ts'
 import { openTelemetry, type NodeTelemetry } from './telemetry.ts'
 import { openTracing, type Tracing } from './tracing.ts'
@@ -82,12 +83,8 @@ export async function startServer(
     stopping.abort()
     await Promise.all([draining, watching])
   })
-  const sharing = exchangeUsage(app, telemetry, stopping.signal)
-  sharing.catch(telemetry.bug)
-  undo.defer(async () => {
-    stopping.abort()
-    await sharing
-  })
+  const clients = { clickhouse: host.clickhouse, migrator: chosen.migrator }
+  undo.defer(shareWithOthers(config, app, telemetry, clients, stopping))
   await serveMetrics(config, host, telemetry, undo)
   const listening = await serve(app.fetch, { ...http, bug: telemetry.bug })
   connectionGauges(telemetry, listening)
@@ -115,6 +112,26 @@ export async function startServer(
       }
       return running.disposeAsync()
     },
+  }
+}
+
+/** What processes tell each other by ClickHouse. The result ends it. */
+function shareWithOthers(
+  { clickhouse: { database } }: Config,
+  app: App,
+  telemetry: NodeTelemetry,
+  { clickhouse, migrator }: Pick<ChosenClickHouse, 'clickhouse' | 'migrator'>,
+  stopping: AbortController,
+): () => Promise<void> {
+  const { signal } = stopping
+  const sharing = Promise.all([
+    exchangeUsage(app, telemetry, signal),
+    keepRetentions({ apps: app.apps, clickhouse, migrator, database, telemetry }, signal),
+  ])
+  sharing.catch(telemetry.bug)
+  return async () => {
+    stopping.abort()
+    await sharing
   }
 }
 

@@ -8,6 +8,9 @@ import rollups from './migrations/0005_rollups.sql'
 import search from './migrations/0006_search.sql'
 import appUsage from './migrations/0009_app_usage.sql'
 import sessionEnds from './migrations/0010_session_ends.sql'
+import largerBlocks from './migrations/0012_larger_blocks.sql'
+import retentions from './migrations/0013_retentions.sql'
+import { toldRetentions, type RetentionDays } from './retention.ts'
 
 /** A step of the schema: statements that may be repeated, in order. */
 interface Migration {
@@ -28,6 +31,8 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 6, name: 'search', sql: search },
   { version: 9, name: 'app_usage', sql: appUsage },
   { version: 10, name: 'session_ends', sql: sessionEnds },
+  { version: 12, name: 'larger_blocks', sql: largerBlocks },
+  { version: 13, name: 'retentions', sql: retentions },
 ]
 
 /** The schema version that this code needs. */
@@ -85,20 +90,44 @@ export async function migrate(
 /** What {@link migrate} would do now, without doing it. `from` is 0 where there is no schema. */
 export async function plan(
   clickhouse: ClickHouse,
-  { database, ...retention }: Omit<MigrateOptions, 'say'>,
+  { database, retentionDays, retentionDaysOfApps = {} }: Omit<MigrateOptions, 'say'>,
 ): Promise<{ readonly from: number; readonly steps: readonly Step[] }> {
   const from = await appliedVersion(clickhouse, database)
   if (from > SCHEMA_VERSION) return { from, steps: [] }
   const steps = MIGRATIONS.filter(({ version }) => version > from).map(toStep)
   if (from === 0) steps.unshift({ title: `Making the database ${database}.`, statements: START })
   const applied = from === 0 ? '' : await appliedRetention(clickhouse, database)
-  if (applied !== wordsOf(retention)) {
-    const apps = Object.entries(retention.retentionDaysOfApps ?? {})
-    const own = apps.map(([app, days]) => `, those of ${app} for ${String(days)}`).join('')
-    const title = `Keeping events for ${String(retention.retentionDays)} days${own}.`
-    steps.push({ title, statements: retentionStatements(retention) })
-  }
+  const told = from === 0 ? [] : await toldOrNone(clickhouse, database)
+  const here = Object.entries(retentionDaysOfApps)
+  const retention = { retentionDays, apps: new Map([...told, ...here]) }
+  if (applied !== wordsOf(retention)) steps.push(retentionStep(retention, new Map(here)))
   return { from, steps }
+}
+
+/**
+ * What is to be done so that the tables keep the events of each app as long as processes have told
+ * since; undefined where they do, and where the schema is not that of this code.
+ */
+export async function retentionDue(
+  clickhouse: ClickHouse,
+  database: string,
+): Promise<(Step & { readonly apps: number }) | undefined> {
+  const applied = Applied.safeParse(await appliedRetention(clickhouse, database))
+  if (!applied.success) return undefined
+  const apps = await toldRetentions(clickhouse, database)
+  const { retentionDays, apps: before } = applied.data
+  const own = ownOf(apps)
+  const had = new Map(before)
+  const differing = new Set(
+    [...own, ...had].flatMap(([app]) => (own.get(app) === had.get(app) ? [] : [app])),
+  )
+  if (differing.size === 0) return undefined
+  return { ...retentionStep({ retentionDays, apps }, new Map()), apps: differing.size }
+}
+
+/** Runs the statements of a step. @throws what the client rejects with. */
+export async function take(clickhouse: ClickHouse, step: Step, database: string): Promise<void> {
+  for (const statement of step.statements) await run(clickhouse, statement, database)
 }
 
 /**
@@ -159,9 +188,20 @@ const AGING = {
   occurrences: 'timestamp',
 } as const
 
-function retentionStatements(retention: Retention): string[] {
-  const apps = Object.entries(retention.retentionDaysOfApps ?? {})
-  const days = String(retention.retentionDays)
+/** How long events are kept: by all apps, and by those with their own. */
+interface Keeping {
+  readonly retentionDays: number
+  readonly apps: RetentionDays
+}
+
+/**
+ * Sets it in all tables.
+ * @param untold of its apps, those of which the table `retentions` does not know yet.
+ */
+function retentionStep(keeping: Keeping, untold: RetentionDays): Step {
+  const days = String(keeping.retentionDays)
+  const apps = [...ownOf(keeping.apps)]
+  const own = apps.map(([app, days]) => `, those of ${app} for ${String(days)}`).join('')
   const ofApp = `transform(app_id, [${apps.map(([app]) => literal(app)).join(', ')}], [${apps.map(([, own]) => String(own)).join(', ')}], ${days})`
   const alter = ([table, column]: readonly [string, string]) =>
     // ClickHouse keeps the moment of deletion in 32 bits, which end in 2106. It goes through old events
@@ -169,15 +209,47 @@ function retentionStatements(retention: Retention): string[] {
     `ALTER TABLE {database: Identifier}.${table}
 MODIFY TTL least(toDateTime64(${column}, 3) + toIntervalDay(${apps.length === 0 ? days : ofApp}), toDateTime64('2106-01-01 00:00:00', 3, 'UTC'))
 SETTINGS alter_sync = 0`
+  // First, so that no process finds its own table behind what is set, and takes it back.
+  const rows = [...untold].map(([app, own]) => `(${literal(app)}, ${String(own)})`)
+  const told = `INSERT INTO {database: Identifier}.retentions (app_id, days) VALUES ${rows.join(', ')}`
   // What plan() reads comes last, so that it says that all is done.
-  const said = `ALTER TABLE {database: Identifier}.occurrences MODIFY COMMENT ${literal(wordsOf(retention))}`
-  return [...Object.entries(AGING).map(alter), said]
+  const said = `ALTER TABLE {database: Identifier}.occurrences MODIFY COMMENT ${literal(wordsOf(keeping))}`
+  return {
+    title: `Keeping events for ${days} days${own}.`,
+    statements: [...(rows.length === 0 ? [] : [told]), ...Object.entries(AGING).map(alter), said],
+  }
 }
 
+const ownOf = (apps: RetentionDays): RetentionDays =>
+  new Map([...apps].filter(([, days]) => days > 0).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+
 /** What the comment of the events' table says when a retention is applied to all tables. */
-function wordsOf({ retentionDays, retentionDaysOfApps = {} }: Retention): string {
-  const apps = Object.entries(retentionDaysOfApps).toSorted(([a], [b]) => (a < b ? -1 : 1))
-  return JSON.stringify({ retentionDays, apps, tables: Object.keys(AGING) })
+function wordsOf({ retentionDays, apps }: Keeping): string {
+  return JSON.stringify({ retentionDays, apps: [...ownOf(apps)], tables: Object.keys(AGING) })
+}
+
+/** The comment, as far as it is one of {@link wordsOf}. */
+const Applied = z
+  .string()
+  .transform((text, context) => {
+    try {
+      const said: unknown = JSON.parse(text)
+      return said
+    } catch {
+      context.addIssue('It is no JSON.')
+      return z.NEVER
+    }
+  })
+  .pipe(z.object({ retentionDays: z.number(), apps: z.array(z.tuple([z.string(), z.number()])) }))
+
+/** The schema may be older than the table of what was told. */
+async function toldOrNone(clickhouse: ClickHouse, database: string): Promise<RetentionDays> {
+  try {
+    return await toldRetentions(clickhouse, database)
+  } catch (error) {
+    if (hasCode(error, [UNKNOWN_TABLE])) return new Map()
+    throw error
+  }
 }
 
 /** A string of SQL that means exactly this text. */

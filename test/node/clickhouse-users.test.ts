@@ -1,11 +1,12 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readConfig } from '../../src/config.ts'
 import { chooseClickHouse, type ChosenClickHouse } from '../../src/node/choose.ts'
 import { startServer } from '../../src/node/server.ts'
-import { migrate } from '../../src/store/migrate.ts'
+import { migrate, retentionDue, take } from '../../src/store/migrate.ts'
+import { tellRetentions } from '../../src/store/retention.ts'
 import { anEvent, post } from '../flows/support.ts'
 import { documentedUsers, startEngineWithUsers, type EngineWithUsers } from '../support/users.ts'
 
@@ -74,6 +75,59 @@ describe('with the three users of docs/security.md', () => {
       expect((await call('/api/v1/sourcemaps/1', { method: 'DELETE' })).status).toBe(200)
     } finally {
       await server.stop()
+    }
+  })
+
+  test('an app of its own retention waits for the migrator, where the server may not set it', async () => {
+    const APPS = JSON.stringify([
+      { id: 'long', name: 'x', retentionDays: 400, keys: [{ key: KEY, scopes: ['ingest'] }] },
+    ])
+    const due = async (url: string) =>
+      /^error_ingestor_retention_due_apps (\d+)$/m.exec(
+        await (await fetch(`${url}/metrics`)).text(),
+      )?.[1]
+    const whole = { ...env(), NODE_ENV: 'production', HOST: '127.0.0.1', APPS }
+    const alone = { CLICKHOUSE_MIGRATOR_USER: '', CLICKHOUSE_MIGRATOR_PASSWORD: '' }
+    const server = await startServer({ ...whole, ...alone })
+    try {
+      await expect.poll(() => due(server.url), { timeout: 10_000 }).toBe('1')
+    } finally {
+      await server.stop()
+    }
+    const { clickhouse, migrator } = chosen
+    const step = await retentionDue(clickhouse, DATABASE)
+    expect(step?.apps).toBe(1)
+    if (step === undefined) return
+    await expect(take(clickhouse, step, DATABASE)).rejects.toThrow(/Not enough privileges/)
+    await migrate(migrator, { database: DATABASE, retentionDays: 90, say: () => undefined })
+    expect(await retentionDue(clickhouse, DATABASE)).toBeUndefined()
+  })
+
+  test('the grants that are documented for it let the server set retentions, and drop nothing', async () => {
+    const [, grant = ''] =
+      /```sql\n(GRANT ALTER TTL.*?)```/s.exec(await readFile('docs/security.md', 'utf8')) ?? []
+    expect(grant).not.toBe('')
+    const users = await documentedUsers(DATABASE, PASSWORD)
+    const own = await startEngineWithUsers(
+      users + grant.replaceAll('error_ingestor.', `${DATABASE}.`),
+    )
+    const there = await chooseClickHouse(readConfig({ ...env(), CLICKHOUSE_HOST: own.url }), {
+      say: () => undefined,
+    })
+    try {
+      const { clickhouse, migrator } = there
+      await migrate(migrator, { database: DATABASE, retentionDays: 90, say: () => undefined })
+      await tellRetentions(clickhouse, DATABASE, new Map([['long', 400]]))
+      const step = await retentionDue(clickhouse, DATABASE)
+      if (step !== undefined) await take(clickhouse, step, DATABASE)
+      expect(step?.apps).toBe(1)
+      expect(await retentionDue(clickhouse, DATABASE)).toBeUndefined()
+      await expect(clickhouse.command('DROP TABLE occurrences')).rejects.toThrow(
+        /Not enough privileges/,
+      )
+    } finally {
+      await there.close()
+      await own.close()
     }
   })
 

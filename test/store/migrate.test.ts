@@ -1,7 +1,15 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import type { ClickHouse } from '../../src/store/clickhouse.ts'
-import { appliedVersion, migrate, plan, SCHEMA_VERSION } from '../../src/store/migrate.ts'
+import {
+  appliedVersion,
+  migrate,
+  plan,
+  retentionDue,
+  SCHEMA_VERSION,
+  take,
+} from '../../src/store/migrate.ts'
+import { tellRetentions, toldRetentions } from '../../src/store/retention.ts'
 import { blockTarget, ROW_FORMATS } from '../../src/store/rows.ts'
 import { createDatabase } from '../support/database.ts'
 import type { TestDatabase } from '../support/database.ts'
@@ -35,16 +43,15 @@ async function referenceTables(): Promise<readonly unknown[]> {
   return tablesOf(reference)
 }
 
-/** Rejects at one statement, before or after it ran, as a kill would. */
-function killedAt(clickhouse: ClickHouse, index: number, when: 'before' | 'after'): ClickHouse {
-  let seen = 0
+/** Rejects after so many statements, as a kill would; `node/migrate-kill.test.ts` kills real processes. */
+function killedAfter(clickhouse: ClickHouse, count: number): ClickHouse {
+  let done = 0
   return {
     ...clickhouse,
     async command(sql, params, run) {
-      const last = seen++ === index
-      if (last && when === 'before') throw new Error('killed')
+      if (done === count) throw new Error('killed')
       await clickhouse.command(sql, params, run)
-      if (last) throw new Error('killed')
+      done += 1
     },
   }
 }
@@ -94,16 +101,16 @@ describe('migrate', () => {
     const count = steps.flatMap(({ statements }) => statements).length
     expect(count).toBeGreaterThan(5)
     for (let index = 0; index < count; index++) {
-      for (const when of ['before', 'after'] as const) {
-        const made = await emptyDatabase()
-        const dying = killedAt(made.clickhouse, index, when)
-        await expect(migrate(dying, options(made.database))).rejects.toThrow('killed')
-        await migrate(made.clickhouse, options(made.database))
-        expect(await tablesOf(made)).toEqual(expected)
-        expect((await plan(made.clickhouse, options(made.database))).steps).toEqual([])
-      }
+      const made = await emptyDatabase()
+      const dying = killedAfter(made.clickhouse, index)
+      await expect(migrate(dying, options(made.database))).rejects.toThrow('killed')
+      await migrate(made.clickhouse, options(made.database))
+      expect(await tablesOf(made)).toEqual(expected)
+      expect((await plan(made.clickhouse, options(made.database))).steps).toEqual([])
+      await made.drop()
+      open.pop()
     }
-  }, 180_000)
+  }, 400_000)
 
   test('a schema newer than this version is left alone', async () => {
     const made = await emptyDatabase()
@@ -180,6 +187,51 @@ describe('migrate', () => {
     await expect.poll(rows).toEqual([{ count: '1500' }])
     // Two of five are gone, and with them their bytes.
     await expect.poll(() => bytes('occurrences')).toBeLessThan(before * 0.7)
+  })
+
+  test('what processes told of their apps counts beside the settings, which win, and are told in turn', async () => {
+    const { clickhouse, database } = await emptyDatabase()
+    const evil = `it's \\ 30`
+    await migrate(clickhouse, options(database))
+    const told = new Map([
+      ...[['told', 30] as const, ['none', 0] as const, [evil, 20] as const],
+      ['both', 40] as const,
+    ])
+    await tellRetentions(clickhouse, database, told)
+    expect(await toldRetentions(clickhouse, database)).toEqual(told)
+    expect((await retentionDue(clickhouse, database))?.apps).toBe(3)
+    const own = { ...options(database, 60), retentionDaysOfApps: { both: 50, set: 70 } }
+    const { steps } = await plan(clickhouse, own)
+    expect(steps.map(({ title }) => title)).toEqual([
+      `Keeping events for 60 days, those of both for 50, those of ${evil} for 20, those of set for 70, those of told for 30.`,
+    ])
+    await migrate(clickhouse, own)
+    expect((await plan(clickhouse, own)).steps).toEqual([])
+    expect(await retentionDue(clickhouse, database)).toBeUndefined()
+    expect(await toldRetentions(clickhouse, database)).toEqual(
+      new Map([...told, ['both', 50], ['set', 70]]),
+    )
+    // What is told later replaces what was told, also by a setting.
+    await tellRetentions(clickhouse, database, new Map([['set', 0]]))
+    const due = await retentionDue(clickhouse, database)
+    expect(due?.apps).toBe(1)
+    if (due !== undefined) await take(clickhouse, due, database)
+    expect(await retentionDue(clickhouse, database)).toBeUndefined()
+    const [{ ttl } = { ttl: '' }] = z
+      .array(z.object({ ttl: z.string() }))
+      .parse(
+        await clickhouse.query(
+          `SELECT create_table_query AS ttl FROM system.tables WHERE database = {database: String} AND name = 'hourly'`,
+          { database },
+        ),
+      )
+    expect(ttl).toContain('[50, 20, 30], 60)')
+  })
+
+  test('a schema that is not made yet has no retention to be kept', async () => {
+    const { clickhouse, database } = await emptyDatabase()
+    await clickhouse.command('CREATE DATABASE {database: Identifier}', { database })
+    expect(await retentionDue(clickhouse, database)).toBeUndefined()
   })
 
   test('an unreachable server is an error, not an empty schema', async () => {
