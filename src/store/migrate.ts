@@ -10,6 +10,7 @@ import appUsage from './migrations/0009_app_usage.sql'
 import sessionEnds from './migrations/0010_session_ends.sql'
 import largerBlocks from './migrations/0012_larger_blocks.sql'
 import retentions from './migrations/0013_retentions.sql'
+import fewerMerges from './migrations/0017_fewer_merges.sql'
 import { toldRetentions, type RetentionDays } from './retention.ts'
 
 /** A step of the schema: statements that may be repeated, in order. */
@@ -33,6 +34,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 10, name: 'session_ends', sql: sessionEnds },
   { version: 12, name: 'larger_blocks', sql: largerBlocks },
   { version: 13, name: 'retentions', sql: retentions },
+  { version: 17, name: 'fewer_merges', sql: fewerMerges },
 ]
 
 /** The schema version that this code needs. */
