@@ -240,6 +240,7 @@ function routes(config: Config, host: Host, parts: Parts): Hono {
       admit: admitterOf(keys),
       enter,
       credential: apiKeyOf,
+      turn: spool.turn,
       readBody: reader(config.intake.bodyBytesMax),
       accept,
       telemetry,

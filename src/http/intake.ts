@@ -44,6 +44,8 @@ export interface IntakeDeps {
   readonly enter?: (app: IntakeApp, credential: string) => Gate | undefined
   /** The API key of `GET /api/v1/ingest/test`, which belongs to no protocol. */
   readonly credential: (request: Request) => string | undefined
+  /** Awaited before the body of a request is read: more may not be wanted at once. */
+  readonly turn: () => Promise<void> | undefined
   /** As `readBody` of http/body.ts; `env` is Hono's `c.env`. @throws Refusal */
   readonly readBody: (request: Request, env: unknown) => Promise<Body>
   /** Resolves once every occurrence is durable. @throws Refusal `overloaded`; then none is. */
@@ -94,6 +96,8 @@ async function take(deps: IntakeDeps, protocol: Protocol, c: Context): Promise<R
     const app = requireApp(await deps.admit(credential, request))
     ends.of(app.id)
     gate = deps.enter?.(app, credential ?? '')
+    const turn = deps.turn()
+    if (turn !== undefined) await turn
     body ??= await deps.readBody(request, c.env)
     ends.know(body.bytes.byteLength)
     const { accepting, reply, headers } = decide(deps, protocol, { request, body, app, gate, ends })

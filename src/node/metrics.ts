@@ -87,7 +87,8 @@ const METRICS = {
     type: 'histogram',
     help: 'Time that one run of a stage took, over all occurrences it was given.',
     labels: {
-      stage: '`stages`, `spool` before the answer; `known`, `insert` after it',
+      stage:
+        '`turn` (what a request waits where clients outrun delivery), `stages`, `spool` before the answer; `known`, `seal`, `insert` after it',
     },
     buckets: STAGE_SECONDS,
   },

@@ -38,6 +38,8 @@ export function directSpool(delivery: Delivery, waitMsMax: number): Spool {
     drain: () => Promise.resolve(),
     settle: () => Promise.resolve(),
     dropAside: () => Promise.resolve(0),
+    // Who waits for the store goes at its pace.
+    turn: () => undefined,
     status: () => ({
       bytes: 0,
       bytesMax: 0,

@@ -84,4 +84,9 @@ export interface Spool {
   /** Deletes of the events that were kept aside as undeliverable those that fit; says how many. */
   readonly dropAside: (fits: Fits) => Promise<number>
   readonly status: () => SpoolStatus
+  /**
+   * To be awaited before a request is read: its turn comes later while rows come faster than they can
+   * be delivered. Undefined where it is at once.
+   */
+  readonly turn: () => Promise<void> | undefined
 }

@@ -106,6 +106,7 @@ export async function openFolderSpool(
     },
     settle: (waitMs) => spool?.settle(waitMs) ?? Promise.resolve(),
     dropAside: (fits) => spool?.dropAside(fits) ?? Promise.resolve(0),
+    turn: () => spool?.turn(),
     status: () =>
       spool?.status() ?? {
         bytes: 0,

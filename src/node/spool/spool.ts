@@ -8,6 +8,7 @@ import type { Disk } from './disk.ts'
 import { createDrain, type Drain, type DrainStop } from './drain.ts'
 import { frameBytes, SEGMENT_HEADER_BYTES } from './frame.ts'
 import { recover, type Segment } from './recover.ts'
+import { createPace, type Pace } from './pace.ts'
 import { openReserve, type Reserve } from './reserve.ts'
 import { openSealLog, readSealLog, type Frontier, type SealLog } from './seals.ts'
 import { segmentName } from './segment.ts'
@@ -46,6 +47,8 @@ export const NO_ACCOUNT: SpoolAccount = {
 }
 
 const RESTART_MS = 1_000
+/** Full windows that may wait before clients are held to the pace of delivery. */
+const WINDOWS_WAITING_MAX = 3
 const FREE_BYTES_MIN = 32 * 1024 * 1024
 
 /** A spool on disk, whose owner can close it. */
@@ -89,6 +92,7 @@ interface Parts {
   readonly bytes: () => number
   readonly ages: Ages
   readonly undeliverable: { count: number }
+  readonly pace: Pace
 }
 
 interface AssembleDeps {
@@ -112,6 +116,7 @@ function assemble(deps: AssembleDeps): Parts {
     if (createdAtMs > 0) ages.note(ordinal, createdAtMs)
   }
   const undeliverable = { count: 0 }
+  const pace = createPace(WINDOWS_WAITING_MAX * limits.rowsMax)
   /** Rows that an earlier process had said yes to and that are not there: told as lost when passed. */
   let missing = found.ordinal - found.readable
 
@@ -184,10 +189,13 @@ function assemble(deps: AssembleDeps): Parts {
       undeliverable.count += rows.length
     },
     makeRoom: deps.reserve.release,
-    delivered: deps.account.delivered,
+    delivered(ordinal, ends) {
+      pace.delivered(ends.reduce((sum, { count }) => sum + count, 0))
+      return deps.account.delivered(ordinal, ends)
+    },
   })
   const bytes = () => [...segments.values()].reduce((sum, segment) => sum + segment.bytes, 0)
-  return { writer, drain, end, segments, bytes, ages, undeliverable }
+  return { writer, drain, end, segments, bytes, ages, undeliverable, pace }
 }
 
 interface SpoolDeps {
@@ -201,7 +209,7 @@ interface SpoolDeps {
 }
 
 function makeSpool(parts: Parts, deps: SpoolDeps): DiskSpool {
-  const { writer, drain, segments, ages, undeliverable } = parts
+  const { writer, drain, segments, ages, undeliverable, pace } = parts
   const { limits, delivery } = deps
   let waitingBytes = 0
   let stopping = false
@@ -257,6 +265,7 @@ function makeSpool(parts: Parts, deps: SpoolDeps): DiskSpool {
           )
         }
         await writer.append(parcel)
+        pace.kept(parcel.rows.length)
       } finally {
         waitingBytes -= size
       }
@@ -294,6 +303,14 @@ function makeSpool(parts: Parts, deps: SpoolDeps): DiskSpool {
       const dropped = await dropFitting(deps.disk, fits)
       undeliverable.count = Math.max(0, undeliverable.count - dropped)
       return dropped
+    },
+
+    turn() {
+      if (stopping) return undefined
+      const waitMs = pace.waitMs(rowsWaiting())
+      if (waitMs < 1) return undefined
+      delivery.stage('turn', waitMs, 1)
+      return sleep(waitMs)
     },
 
     status: () => ({

@@ -45,6 +45,7 @@ export function anIntake(given: Partial<IntakeDeps> & { inFlightMax?: number } =
   app.route(
     '/',
     intakeRoutes({
+      turn: () => undefined,
       protocols: [native],
       admit: (credential) => {
         if (credential === undefined) throw new Refusal('unauthenticated', 'An API key is needed.')
