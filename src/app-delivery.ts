@@ -30,6 +30,26 @@ const UNGROUPED: Grouping = {
   components: [],
 }
 
+/** More blocks than that never wait: those that are forgotten are not counted as tried again. */
+const FAILED_MAX = 1_000
+
+/** The same insert, but a block that failed before is told of as such. */
+function retriesTold<Block extends { readonly token: string }>(
+  { retried }: Pick<Host['telemetry'], 'retried'>,
+  insert: (block: Block, signal: AbortSignal) => Promise<void>,
+): typeof insert {
+  const failed = new Set<string>()
+  return async (block, signal) => {
+    if (failed.delete(block.token)) retried()
+    try {
+      await insert(block, signal)
+    } catch (error) {
+      if (failed.size < FAILED_MAX) failed.add(block.token)
+      throw error
+    }
+  }
+}
+
 /** Joins the half of the pipeline after the yes to the store. */
 export function openSpool(config: Config, host: Host): Promise<Spool> {
   const { clickhouse, telemetry, nowMs, recent, digest } = host
@@ -41,12 +61,15 @@ export function openSpool(config: Config, host: Host): Promise<Spool> {
     recordDoubles: (rows, signal) => recordDoubles(clickhouse, database, rows, signal),
     knownIds: (rows, signal) => knownIds(clickhouse, database, rows, signal),
     storedIds: (rows, signal) => storedIds(clickhouse, database, rows, signal),
-    insert: (block, signal) => insertBlock(clickhouse, telemetry.inserted, block, signal),
+    insert: retriesTold(telemetry, (block, signal) =>
+      insertBlock(clickhouse, telemetry.inserted, block, signal),
+    ),
     isContentRefusal,
     isStoreTrouble,
     recent,
     digest,
     delivered: telemetry.delivered,
+    knownAlready: telemetry.knownAlready,
     open: (host.tracer ?? NO_TRACER).open,
     stage: telemetry.stage,
     say: telemetry.say,

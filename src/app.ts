@@ -18,7 +18,7 @@ import type { Host } from './host.ts'
 import { clientIn, directClient, factsOf, withAccess, type AccessFetch } from './http/access.ts'
 import { createAsk, type Ask } from './http/ask.ts'
 import { readBody } from './http/body.ts'
-import { createByteBudget } from './http/budget.ts'
+import { createByteBudget, type ByteBudget } from './http/budget.ts'
 import { healthRoutes } from './http/health.ts'
 import { intakeRoutes, type IntakeDeps } from './http/intake.ts'
 import { openapiDocument, openapiRoutes } from './http/openapi.ts'
@@ -66,12 +66,24 @@ export interface App {
   readonly apps: Keys['apps']
   /** Goes on reading them, and removing events of users who are to be forgotten, until told to stop. */
   readonly watch: (stopping: AbortSignal) => Promise<void>
+  /** What is held in memory now, for metrics. */
+  readonly load: () => Load
   /** The counts of quotas, which processes tell each other from time to time. */
   readonly usage: {
     readonly exchange: (signal: AbortSignal) => Promise<void>
     readonly hasNewcomer: () => boolean
     readonly exchangedAtMs: () => number | undefined
   }
+}
+
+/** See {@link App.load}. */
+export interface Load {
+  /** Bytes of request bodies. */
+  readonly bodyBytes: number
+  readonly limitedKeys: number
+  readonly apps: number
+  readonly keys: number
+  readonly keyLookups: ReturnType<Keys['lookups']>
 }
 
 const DAY_MS = 86_400_000
@@ -117,13 +129,16 @@ export async function createApp(
   const store = openStore(config, host, keys)
   const doorNotes = openDoorNotes(config, host)
   const signIn = await signInOf(config, host, { store, note: doorNotes.note })
+  const budget = createByteBudget(config.intake.bytesInFlightMax)
+  const limits = createLimits({ defaults: config.limits, quota, nowMs })
   const app = routes(config, host, {
+    budget,
     keys,
     store,
     signIn,
     spool,
     accept: (occurrences, app) => pipeline.accept(occurrences, rulesOf(app)),
-    enter: createLimits({ defaults: config.limits, quota, nowMs }).enter,
+    enter: limits.enter,
     stopping: () => stopping,
     admin: { tables, keySync, forgetting },
   })
@@ -137,6 +152,7 @@ export async function createApp(
     spool,
     keySync,
     apps: keys.apps,
+    load: () => loadOf(keys, budget.used(), limits.size()),
     usage: sharedBy(quota, config, host),
     watch: together(keySync.run, doorNotes.run, forgetting.run),
   }
@@ -194,7 +210,14 @@ function together(...runs: readonly ((signal: AbortSignal) => Promise<void>)[]) 
   }
 }
 
+function loadOf(keys: Keys, bodyBytes: number, limitedKeys: number): Load {
+  const ring = keys.ring()
+  const held = { apps: ring.apps.size, keys: ring.keys.size, keyLookups: keys.lookups() }
+  return { bodyBytes, limitedKeys, ...held }
+}
+
 interface Parts {
+  readonly budget: ByteBudget
   readonly keys: Keys
   readonly store: Store
   readonly signIn: SignIn
@@ -224,9 +247,8 @@ function admitterOf(keys: Keys): IntakeDeps['admit'] {
 }
 
 function routes(config: Config, host: Host, parts: Parts): Hono {
-  const { keys, spool, accept, enter, store } = parts
+  const { keys, spool, accept, enter, store, budget } = parts
   const { telemetry, nowMs, inflate } = host
-  const budget = createByteBudget(config.intake.bytesInFlightMax)
   const reader = (bytesMax: number) => (request: Request, env: unknown) =>
     readBody(request, { bytesMax, inflate, budget }, env)
   const ask = createSettledAsk(telemetry.say, spool)

@@ -1,10 +1,10 @@
 import { z } from 'zod'
 import { AppSetting } from './app-setting.ts'
 import { signInOf, signInProblems, signInSettings } from './sign-in-setting.ts'
+import { watchOf, watchSettings } from './watch-setting.ts'
 
 const count = z.coerce.number().int().positive()
 const bytes = count
-const share = z.coerce.number().min(0).max(1)
 const httpUrl = z.url({ protocol: /^https?$/ })
 const milliseconds = z.coerce.number().int().nonnegative()
 const perSecond = z.coerce.number().positive().max(1_000_000)
@@ -53,6 +53,7 @@ export const SECRET_SETTINGS = [
   'CLICKHOUSE_MIGRATOR_PASSWORD',
   'ADMIN_KEY',
   'KEY_PEPPER',
+  'SELF_DSN',
 ] as const
 
 /** Shorter peppers and admin keys could be guessed, and so could those of few different characters. */
@@ -202,15 +203,7 @@ export const Environment = z.object({
   SHUTDOWN_GRACE_MS: milliseconds
     .default(10_000)
     .describe('Time for open requests and the last delivery before the rest is left on disk.'),
-  METRICS_PORT: port.optional().describe('Serves /metrics on a port of its own too.'),
-  OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl.optional().describe('Where our traces go by OTLP, if any.'),
-  OTEL_TRACES_SAMPLER_ARG: share
-    .default(0.01)
-    .describe('Share of the requests that are traced, beside those whose client says so.'),
-  LOG_LEVEL: z
-    .enum(['error', 'warn', 'info', 'debug', 'silent'])
-    .default('info')
-    .describe('Least severe level that is logged.'),
+  ...watchSettings,
 })
 
 /** What the modules see: settings grouped by the module that uses them. */
@@ -271,8 +264,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>) {
       ageMsMax: e.DELIVERY_AGE_MS_MAX,
     },
     readyWithoutStore: e.READY_WITHOUT_STORE,
-    tracing: { endpoint: e.OTEL_EXPORTER_OTLP_ENDPOINT, sampleRatio: e.OTEL_TRACES_SAMPLER_ARG },
-    logLevel: e.LOG_LEVEL,
+    ...watchOf(e),
   })
 }
 

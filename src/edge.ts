@@ -59,6 +59,8 @@ function open(env: Env): Promise<App> {
       stage: () => undefined,
       keysRead: () => undefined,
       inserted: () => undefined,
+      retried: () => undefined,
+      knownAlready: () => undefined,
       say: (level, text, fields) => {
         if (level !== 'debug') console[level](JSON.stringify({ level, msg: text, ...fields }))
       },

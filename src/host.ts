@@ -63,6 +63,8 @@ export interface AnsweredLine {
   readonly status: number
   readonly elapsedMs: number
   readonly requestId: string
+  /** Why it was refused. */
+  readonly code?: string
 }
 
 /** Inflates a request body a piece at a time, only as it is read. Undefined where the runtime cannot. */

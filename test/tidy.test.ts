@@ -25,6 +25,7 @@ const WORDS = [
   'occurrence.ts',
   'refusal.ts',
   'sign-in-setting.ts',
+  'watch-setting.ts',
   'outcome.ts',
   'finding.ts',
   'trace.ts',

@@ -67,6 +67,8 @@ export interface Keys {
   readonly doubt: (source: Source, doubt: Doubt) => void
   /** All apps and keys as they are declared. */
   readonly ring: () => Ring
+  /** How often a key was shown that is known, and one that is not. */
+  readonly lookups: () => { readonly known: number; readonly unknown: number }
   readonly digest: Digest
 }
 
@@ -125,13 +127,16 @@ export function createKeys(given: KeysDeps): Keys {
     return known
   }
   const nobody = digest('')
+  const lookups = { known: 0, unknown: 0 }
   const find = (credential: string | undefined): KeyRecord | undefined => {
     const { keys } = ring()
     if (credential === undefined || credential.length > KEY_CHARS_MAX) return undefined
     const own = digest(credential)
     const found = keys.get(own)
     // Compared in either case, so that a miss takes as long as a hit.
-    return isSame(found?.digest ?? nobody, own) ? found : undefined
+    const key = isSame(found?.digest ?? nobody, own) ? found : undefined
+    lookups[key === undefined ? 'unknown' : 'known'] += 1
+    return key
   }
   const live = (credential: string | undefined, scopes: readonly Scope[]): KeyRecord => {
     const now = nowMs()
@@ -179,6 +184,7 @@ export function createKeys(given: KeysDeps): Keys {
       doubts.set(source, doubt)
     },
     ring,
+    lookups: () => lookups,
     digest,
   }
 }

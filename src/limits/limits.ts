@@ -29,6 +29,8 @@ export interface Limits {
    * @throws Refusal `rate_limited`, or `quota` when the app has had its day's events.
    */
   readonly enter: (app: LimitedApp, key: string) => Gate | undefined
+  /** Keys whose buckets are remembered. */
+  readonly size: () => number
 }
 
 /** What one request that was let in has still to pass. */
@@ -82,6 +84,8 @@ export function createLimits({ defaults, quota, nowMs, keysMax = KEYS_MAX }: Lim
   }
 
   return {
+    size: () => keys.size,
+
     enter(app, key) {
       const numbers = numbersOf(app.limits, defaults)
       if (!isLimited(numbers)) return undefined

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import { ConfigError, type Config } from '../config.ts'
 import type { ClickHouse } from '../store/clickhouse.ts'
 import { nodeClickHouse } from './clickhouse.ts'
-import { startEmbedded } from './embedded.ts'
+import { startEmbedded, type Embedded } from './embedded.ts'
 
 const DEFAULT_URL = 'http://localhost:8123'
 const LOOK_MS_MAX = 1_000
@@ -16,6 +16,8 @@ export interface ChosenClickHouse {
   readonly reader: ClickHouse
   readonly migrator: ClickHouse
   readonly embedded: boolean
+  /** The embedded one, for metrics. */
+  readonly engine?: Pick<Embedded, 'pid' | 'status'>
   readonly url: string
   /** Certificates (PEM) that vouch for it, where they were given. */
   readonly ca?: Buffer | undefined
@@ -123,6 +125,7 @@ async function embedded(
     reader: clickhouse,
     migrator: clickhouse,
     embedded: true,
+    engine,
     url,
     where: `embedded, version ${version} on ${url}, data in ${dataDir}`,
     async close() {

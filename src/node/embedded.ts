@@ -44,6 +44,8 @@ export interface Embedded {
   readonly dataDir: string
   /** Of the running child; changes with a restart, undefined between two. */
   readonly pid: () => number | undefined
+  /** Whether it runs now, and how often it was started again after it had died. */
+  readonly status: () => { readonly isUp: boolean; readonly restarts: number }
   /** Ends it after the queries in flight; kills it when that takes over 15 s. */
   readonly close: () => Promise<void>
 }
@@ -71,7 +73,15 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
   const closing = new AbortController()
   const kept = keepAlive()
 
-  return { url: urlOf(port), version: first.version, dataDir, pid: () => engine?.child.pid, close }
+  let restarts = 0
+  return {
+    url: urlOf(port),
+    version: first.version,
+    dataDir,
+    pid: () => engine?.child.pid,
+    status: () => ({ isUp: engine !== undefined, restarts }),
+    close,
+  }
 
   async function keepAlive(): Promise<void> {
     let waitMs: number = BACKOFF_MS.first
@@ -95,6 +105,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
     const candidate = launch(port)
     const version = await answering(candidate, port, closing.signal)
     if (version !== undefined) {
+      restarts += 1
       options.say('info', 'The embedded ClickHouse is back.', { pid: candidate.child.pid })
       return candidate
     }

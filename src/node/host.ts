@@ -12,6 +12,7 @@ import { knownKeysFile } from './known-keys.ts'
 import { createLedger } from './ledger/ledger.ts'
 import { writeRegularly } from './ledger/write.ts'
 import { REQUEST } from './quiet.ts'
+import type { SelfReports } from './self.ts'
 import { openFolderSpool } from './spool/open.ts'
 import type { DiskSpool } from './spool/spool.ts'
 import type { NodeTelemetry } from './telemetry.ts'
@@ -31,9 +32,13 @@ const WINDOWS_MAX = 2
 export function nodeHost(
   config: Config,
   { clickhouse, reader }: { readonly clickhouse: ClickHouse; readonly reader: ClickHouse },
-  telemetry: NodeTelemetry,
-  tracing: Tracing,
+  watching: {
+    readonly telemetry: NodeTelemetry
+    readonly tracing: Tracing
+    readonly self: Pick<SelfReports, 'failed'>
+  },
 ): NodeHost {
+  const { telemetry, tracing } = watching
   let spool: DiskSpool | undefined
   const { delivery } = config
   const { database } = config.clickhouse
@@ -76,7 +81,7 @@ export function nodeHost(
     knownKeys: knownKeysFile(config.dataDir),
     metrics: telemetry.metricsText,
     clientOf: createClientOf(config.http.trustedProxies),
-    answered: (line) => answered(telemetry, tracing, line),
+    answered: (line) => answered(watching, line),
     settleLedger: writing.now,
     async close() {
       // What this takes no more waits in the folder, as the events do.
@@ -87,8 +92,13 @@ export function nodeHost(
   }
 }
 
-function answered(telemetry: NodeTelemetry, tracing: Tracing, line: AnsweredLine): void {
+function answered(
+  { telemetry, tracing, self }: Parameters<typeof nodeHost>[2],
+  line: AnsweredLine,
+): void {
   const route = routeOf(line.path)
+  // 500 is a bug, which was told where it was caught; a probe that fails is no error of ours.
+  if (line.status > 500 && !PROBES.test(line.path)) self.failed(route, line.status, line.code)
   telemetry.request(line.method, route, line.status, line.elapsedMs)
   tracing.note({
     'http.request.method': line.method,

@@ -1,5 +1,3 @@
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
-
 /** What a metric is: the registry is filled from these, and docs/metrics.md is rendered from them. */
 interface Definition {
   readonly type: 'counter' | 'gauge' | 'histogram'
@@ -114,6 +112,16 @@ const METRICS = {
     help: 'Bytes of a block that was stored.',
     buckets: INSERT_BYTES,
   },
+  error_ingestor_insert_retries_total: {
+    type: 'counter',
+    help: 'Tries to insert a block that had failed before.',
+    look: 'it grows: ClickHouse does not take them',
+  },
+  error_ingestor_dedup_hits_total: {
+    type: 'counter',
+    help: 'Events found to be duplicates when they were judged, by who knew their ids.',
+    labels: { by: '`memory` of this process, `store`' },
+  },
   error_ingestor_query_duration_seconds: {
     type: 'histogram',
     help: 'Time of one statement in ClickHouse, inserts of events aside.',
@@ -156,6 +164,19 @@ const METRICS = {
     type: 'gauge',
     help: 'Sums of the ledger that ClickHouse does not have yet.',
   },
+  error_ingestor_intake_bytes: {
+    type: 'gauge',
+    help: 'Bytes of request bodies that are held now.',
+    look: 'over half of the bound',
+  },
+  error_ingestor_intake_bytes_max: {
+    type: 'gauge',
+    help: 'Bytes of request bodies that may be held at once: `INTAKE_BYTES_IN_FLIGHT_MAX`.',
+  },
+  error_ingestor_limited_keys: {
+    type: 'gauge',
+    help: 'Keys with a limit that sent lately, and whose buckets are remembered.',
+  },
   error_ingestor_connections: { type: 'gauge', help: 'Connections that are open.' },
   error_ingestor_connections_refused: {
     type: 'gauge',
@@ -166,6 +187,14 @@ const METRICS = {
     type: 'gauge',
     help: 'Files of `KEYS_DIR` that cannot be used; the last good state of each goes on; 1 too where the whole folder cannot be read.',
     look: 'it is not 0: read the log',
+  },
+  error_ingestor_apps: { type: 'gauge', help: 'Apps that are declared.' },
+  error_ingestor_keys: { type: 'gauge', help: 'Keys that are held in memory, revoked ones too.' },
+  error_ingestor_key_lookups_total: {
+    type: 'counter',
+    help: 'Keys that were shown, by whether they are known. All are answered from memory.',
+    labels: { result: '`known`, `unknown`' },
+    look: '`unknown` grows: somebody guesses, or was given a wrong key',
   },
   error_ingestor_key_reads_total: {
     type: 'counter',
@@ -198,6 +227,34 @@ const METRICS = {
     help: 'Apps whose retention the tables do not keep yet.',
     look: 'it is not 0 for a minute: run `error-ingestor migrate`, or let the server do it (security.md)',
   },
+  error_ingestor_engine_up: {
+    type: 'gauge',
+    help: '1 while the embedded ClickHouse runs, else 0; absent without one, as are the next two.',
+    look: 'it is 0',
+  },
+  error_ingestor_engine_restarts_total: {
+    type: 'counter',
+    help: 'Times that the embedded ClickHouse had died and was started again.',
+    look: 'it grows: its log is in `DATA_DIR/clickhouse`',
+  },
+  error_ingestor_engine_memory_bytes: {
+    type: 'gauge',
+    help: 'Memory of the embedded ClickHouse (resident; on Linux).',
+  },
+  error_ingestor_app_events_total: {
+    type: 'counter',
+    help: 'Events by app and how they ended; only with `METRICS_APPS_MAX`.',
+    labels: {
+      app: 'the first apps that sent, at most `METRICS_APPS_MAX`; beyond them `other`; empty where it is not known',
+      outcome: 'as of `error_ingestor_events_total`',
+    },
+  },
+  error_ingestor_self_reports_total: {
+    type: 'counter',
+    help: 'Errors of our own that were to be sent to `SELF_DSN`.',
+    labels: { result: '`sent`, `failed`, `repeated`, `limited`' },
+    look: '`failed` grows',
+  },
   error_ingestor_bugs_total: {
     type: 'counter',
     help: 'Things thrown that nobody expected; each has a log line.',
@@ -227,154 +284,4 @@ function isMetricName(name: string): name is MetricName {
 /** The definition of one, without what only literals know. */
 export function definitionOf(name: MetricName): Definition {
   return METRICS[name]
-}
-
-function common(name: MetricName, registers: Registry[]) {
-  const { help, labels = {} } = definitionOf(name)
-  return { name, help, labelNames: Object.keys(labels), registers }
-}
-
-/** A counter of up to three labels; adding costs a few lookups, and hashes nothing. */
-export interface Tally {
-  readonly add: (a: string, b: string, c: string, by: number) => void
-}
-
-/** Makes one; labels that it has not are given as empty texts. */
-export function tally(name: MetricName, registers: Registry[]): Tally {
-  const sums = new Map<string, Map<string, Map<string, number>>>()
-  const labelNames = Object.keys(definitionOf(name).labels ?? {})
-  new Counter({
-    ...common(name, registers),
-    collect() {
-      this.reset()
-      for (const [a, ofA] of sums) {
-        for (const [b, ofB] of ofA) {
-          for (const [c, sum] of ofB) {
-            const labels = Object.fromEntries(
-              labelNames.map((label, i) => [label, [a, b, c][i] ?? '']),
-            )
-            this.inc(labels, sum)
-          }
-        }
-      }
-    },
-  })
-  return {
-    add(a, b, c, by) {
-      let ofA = sums.get(a)
-      if (ofA === undefined) sums.set(a, (ofA = new Map<string, Map<string, number>>()))
-      let ofB = ofA.get(b)
-      if (ofB === undefined) ofA.set(b, (ofB = new Map<string, number>()))
-      ofB.set(c, (ofB.get(c) ?? 0) + by)
-    },
-  }
-}
-
-/** A histogram of up to two labels, which costs a tenth of prom-client's own to observe. */
-export interface Distribution {
-  /** `trace` names a trace that shows such a value; OpenMetrics gives it as an exemplar. */
-  readonly observe: (a: string, b: string, value: number, trace?: string) => void
-}
-
-interface Exemplar {
-  readonly labelSet: { readonly trace_id: string }
-  readonly value: number
-  readonly timestamp: number
-}
-interface Series {
-  readonly labels: Readonly<Record<string, string>>
-  readonly counts: number[]
-  readonly exemplars: (Exemplar | undefined)[]
-  sum: number
-  count: number
-}
-
-/** Makes one; labels that it has not are given as empty texts. */
-export function distribution(name: MetricName, registers: Registry[]): Distribution {
-  const { help, buckets = [] } = definitionOf(name)
-  const given = common(name, [])
-  const bounds = [...buckets, Infinity]
-  const series = new Map<string, Map<string, Series>>()
-  const values = () =>
-    [...series.values()].flatMap((ofA) =>
-      [...ofA.values()].flatMap((one) => valuesOf(name, bounds, one)),
-    )
-  // Its own counting is left aside; the registry reads this one's numbers in its place.
-  const metric = Object.assign(new Histogram({ ...given, buckets: [...buckets] }), {
-    getForPromString: () =>
-      Promise.resolve({ name, help, type: 'histogram', aggregator: 'sum', values: values() }),
-  })
-  for (const registry of registers) registry.registerMetric(metric)
-
-  function seriesOf(a: string, b: string): Series {
-    let ofA = series.get(a)
-    if (ofA === undefined) series.set(a, (ofA = new Map<string, Series>()))
-    let one = ofA.get(b)
-    if (one === undefined) {
-      const labels = Object.fromEntries(
-        given.labelNames.map((label, i) => [label, [a, b][i] ?? '']),
-      )
-      one = { labels, counts: bounds.map(() => 0), exemplars: [], sum: 0, count: 0 }
-      ofA.set(b, one)
-    }
-    return one
-  }
-
-  return {
-    observe(a, b, value, trace) {
-      const one = seriesOf(a, b)
-      let at = 0
-      while (value > (bounds[at] ?? Infinity)) at += 1
-      one.counts[at] = (one.counts[at] ?? 0) + 1
-      one.sum += value
-      one.count += 1
-      if (trace === undefined) return
-      one.exemplars[at] = { labelSet: { trace_id: trace }, value, timestamp: Date.now() / 1_000 }
-    },
-  }
-}
-
-function valuesOf(
-  name: string,
-  bounds: readonly number[],
-  { labels, counts, exemplars, sum, count }: Series,
-) {
-  let below = 0
-  const buckets = bounds.map((bound, at) => {
-    below += counts[at] ?? 0
-    const le = bound === Infinity ? '+Inf' : String(bound)
-    const exemplar = exemplars[at]
-    return {
-      metricName: `${name}_bucket`,
-      labels: { ...labels, le },
-      value: below,
-      ...(exemplar !== undefined && { exemplar }),
-    }
-  })
-  return [
-    ...buckets,
-    { metricName: `${name}_sum`, labels, value: sum },
-    { metricName: `${name}_count`, labels, value: count },
-  ]
-}
-
-/** Registers a gauge that is read at each scrape; undefined leaves it out of that scrape. */
-export function gauge(
-  name: MetricName,
-  registers: Registry[],
-  read: () => number | undefined,
-): void {
-  new Gauge({
-    ...common(name, registers),
-    collect() {
-      const value = read()
-      if (value === undefined) this.remove()
-      else this.set(value)
-    },
-  })
-}
-
-/** A counter with labels that is seldom added to. */
-export function counter(name: MetricName, registers: Registry[]): Counter {
-  return new Counter(common(name, registers))
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ClickHouseError } from '@clickhouse/client'
+import type { Logger } from 'pino'
 import { createApp, type App } from '../app.ts'
 import { readConfig, requireSomeKey, type Config } from '../config.ts'
 import type { Host } from '../host.ts'
@@ -10,9 +11,11 @@ import { VERSION } from '../version.ts'
 import { watchCertificates } from './certificates.ts'
 import { chooseClickHouse, type ChosenClickHouse } from './choose.ts'
 import { nodeHost } from './host.ts'
+import { engineGauges, loadGauges } from './gauges.ts'
 import { openLogger } from './logger.ts'
 import { withSecretFiles } from './secrets.ts'
 import { keepRetentions } from './retention.ts'
+import { openSelfReports, type SelfReports } from './self.ts'
 import { serve, type Fetch, type Listening } from './serve.ts'
 import { openTelemetry, type NodeTelemetry } from './telemetry.ts'
 import { openTracing, type Tracing } from './tracing.ts'
@@ -57,7 +60,8 @@ export async function startServer(
   undo.defer(() => logger.flush())
   const tracing = await openTracing(config, VERSION)
   undo.defer(tracing.close)
-  const telemetry = openTelemetry(logger, VERSION, tracing)
+  const { telemetry, self } = openWatch(config, logger, tracing)
+  undo.defer(self.close)
   let isServing = false
   undo.defer(() => {
     if (isServing) telemetry.say('info', 'stopped')
@@ -66,27 +70,29 @@ export async function startServer(
   const chosen = await chooseClickHouse(config, { say: telemetry.say, signal, traceparent })
   undo.defer(chosen.close)
   undo.defer(certificateGauge(telemetry, chosen))
+  engineGauges(telemetry, chosen)
   undo.defer(await migrated(config, chosen, telemetry))
 
-  const host = nodeHost(config, watchedBoth(chosen, telemetry, tracing), telemetry, tracing)
+  const both = watchedBoth(chosen, telemetry, tracing)
+  const host = nodeHost(config, both, { telemetry, tracing, self })
   const app = await createApp(config, host, registrations)
   undo.defer(host.close)
   await app.keySync.open()
   keyGauges(telemetry, app.keySync)
+  loadGauges(telemetry, app, config)
   const stopping = new AbortController()
-  const watching = app.watch(stopping.signal)
-  watching.catch(telemetry.bug)
-  const draining = app.drain(stopping.signal, http.graceMs)
+  const working = [app.watch(stopping.signal), app.drain(stopping.signal, http.graceMs)]
   // Reported at once, because stopping may be days away.
-  draining.catch(telemetry.bug)
+  for (const work of working) work.catch(telemetry.bug)
   undo.defer(async () => {
     stopping.abort()
-    await Promise.all([draining, watching])
+    await Promise.all(working)
   })
   const clients = { clickhouse: host.clickhouse, migrator: chosen.migrator }
   undo.defer(shareWithOthers(config, app, telemetry, clients, stopping))
   await serveMetrics(config, host, telemetry, undo)
-  const listening = await serve(app.fetch, { ...http, bug: telemetry.bug })
+  const fetch: Fetch = (request, env) => self.answering(request, () => app.fetch(request, env))
+  const listening = await serve(fetch, { ...http, bug: telemetry.bug })
   connectionGauges(telemetry, listening)
   undo.defer(async () => {
     app.unready()
@@ -96,6 +102,7 @@ export async function startServer(
   })
   signal?.throwIfAborted()
 
+  void self.sendLastCrash()
   telemetry.say('info', 'listening', { url: listening.url, clickhouse: chosen.where })
   isServing = true
   const running = undo.move()
@@ -133,6 +140,20 @@ function shareWithOthers(
     stopping.abort()
     await sharing
   }
+}
+
+/** What is said of this process: in metrics and the log, and of its errors to SELF_DSN. */
+function openWatch(
+  { metricsAppsMax: appsMax, selfDsn, production, dataDir }: Config,
+  logger: Logger,
+  tracing: Tracing,
+): { readonly telemetry: NodeTelemetry; readonly self: SelfReports } {
+  const self = openSelfReports(selfDsn, {
+    ...{ version: VERSION, production, dataDir },
+    told: (result) => telemetry.selfReported(result),
+  })
+  const telemetry = openTelemetry(logger, VERSION, tracing, { appsMax, crashed: self.crashed })
+  return { telemetry, self }
 }
 
 function watchedBoth(

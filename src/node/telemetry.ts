@@ -4,7 +4,8 @@ import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { reasonOf } from '../outcome.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Ledger } from './ledger/ledger.ts'
-import { counter, definitionOf, distribution, gauge, tally, type MetricName } from './metrics.ts'
+import { counter, distribution, gauge, tally, total } from './instruments.ts'
+import { definitionOf, type MetricName } from './metrics.ts'
 import { quietLog } from './quiet.ts'
 import type { Tracing } from './tracing.ts'
 
@@ -23,10 +24,22 @@ export interface NodeTelemetry extends Telemetry {
   readonly keepLedger: (ledger: Pick<Ledger, 'count' | 'unsent'>) => void
   /** Registers a gauge that is read at each scrape; undefined leaves it out of that scrape. */
   readonly gauge: (name: MetricName, read: () => number | undefined) => void
+  /** Registers a counter that is read at each scrape, by the values of its label; `''` where it has none. */
+  readonly total: (name: MetricName, read: () => Readonly<Record<string, number>>) => void
+  /** One of our errors was to be reported. */
+  readonly selfReported: (result: 'sent' | 'failed' | 'repeated' | 'limited') => void
   /** All metrics as OpenMetrics text where `accept` prefers it, else as Prometheus text. */
   readonly metricsText: (
     accept: string | undefined,
   ) => Promise<{ readonly contentType: string; readonly text: string }>
+}
+
+/** What {@link openTelemetry} may be told. */
+export interface TelemetryOptions {
+  /** Apps that have metrics of their own; none where absent. */
+  readonly appsMax?: number
+  /** Hears of every error of our own. */
+  readonly crashed?: (error: unknown) => void
 }
 
 /** Turns facts into metrics, log lines and the ledger. */
@@ -34,10 +47,12 @@ export function openTelemetry(
   logger: Logger,
   version: string,
   tracing?: Pick<Tracing, 'stage' | 'error' | 'here'>,
+  { appsMax = 0, crashed = () => undefined }: TelemetryOptions = {},
 ): NodeTelemetry {
   const registries = openRegistries()
   const { registers } = registries
   const metrics = ourMetrics(registers, version)
+  const ofApp = byApp(registers, appsMax)
   let ledger: Pick<Ledger, 'count' | 'unsent'> | undefined
   /** Received, and neither kept nor ended. */
   let accepting = 0
@@ -69,12 +84,14 @@ export function openTelemetry(
       accepting -= count
       metrics.received.add(protocol, '', '', count)
       metrics.events.add(protocol, outcome.kind, reasonOf(outcome), count)
+      ofApp(appId, outcome.kind, count)
       ledger?.count(appId, protocol, outcome, count)
     },
     delivered(ends) {
       // In the ledger they are through the spool's account, which counts a window once over all processes.
-      for (const { protocol, outcome, count } of ends) {
+      for (const { appId, protocol, outcome, count } of ends) {
         metrics.events.add(protocol, outcome.kind, reasonOf(outcome), count)
+        ofApp(appId, outcome.kind, count)
       }
     },
     discarded(appId, protocol, parts) {
@@ -107,6 +124,7 @@ export function openTelemetry(
     bug(error) {
       metrics.bugs.add('', '', '', 1)
       tracing?.error(error)
+      crashed(error)
       logger.error(
         { err: error, ...tracing?.here() },
         'A bug: something was thrown that nobody expected.',
@@ -120,7 +138,23 @@ export function openTelemetry(
       ledger = kept
     },
     gauge: (name, read) => gauge(name, registers, read),
+    total: (name, read) => total(name, registers, read),
+    selfReported: (result) => metrics.selfReports.add(result, '', '', 1),
+    retried: () => metrics.retries.add('', '', '', 1),
+    knownAlready: (by, count) => metrics.dedup.add(by, '', '', count),
     metricsText: (accept) => registries.metricsText(accept),
+  }
+}
+
+/** Counts by app as long as there is room for one more; without any nothing is counted. */
+function byApp(registers: Registry[], appsMax: number) {
+  if (appsMax === 0) return () => undefined
+  const events = tally('error_ingestor_app_events_total', registers)
+  const apps = new Set<string>()
+  return (appId: string, outcome: string, count: number): void => {
+    // A name that nobody gave takes nobody's place.
+    if (appId !== '' && apps.size < appsMax) apps.add(appId)
+    events.add(appId === '' || apps.has(appId) ? appId : 'other', outcome, '', count)
   }
 }
 
@@ -137,7 +171,8 @@ function ourMetrics(registers: Registry[], version: string) {
   const bugs = tally('error_ingestor_bugs_total', registers)
   const suppressed = tally('error_ingestor_log_lines_suppressed_total', registers)
   // Shown as 0 from the start: an alert on growth needs to see the first one grow.
-  for (const one of [recovered, bugs, suppressed]) one.add('', '', '', 0)
+  const retries = tally('error_ingestor_insert_retries_total', registers)
+  for (const one of [recovered, bugs, suppressed, retries]) one.add('', '', '', 0)
   return {
     received: tally('error_ingestor_received_events_total', registers),
     receivedBytes: tally('error_ingestor_received_bytes_total', registers),
@@ -151,6 +186,9 @@ function ourMetrics(registers: Registry[], version: string) {
     bugs,
     keysRead: tally('error_ingestor_key_reads_total', registers),
     suppressed,
+    retries,
+    dedup: tally('error_ingestor_dedup_hits_total', registers),
+    selfReports: tally('error_ingestor_self_reports_total', registers),
     insertSeconds: distribution('error_ingestor_insert_duration_seconds', registers),
     insertRows: distribution('error_ingestor_insert_rows', registers),
     insertBytes: distribution('error_ingestor_insert_bytes', registers),

@@ -23,6 +23,8 @@ export interface DeliveryDeps {
   /** Whether the store can take nothing now, as when it has too many parts: its block is sent again whole. */
   readonly isStoreTrouble: (error: unknown) => boolean
   readonly recent: RecentIds
+  /** So many rows were duplicates, by who knew their ids. */
+  readonly knownAlready: (by: 'memory' | 'store', count: number) => void
   /** A text that is the same for the same ids in the same order, and for no others. */
   readonly digest: (ids: readonly string[]) => string
   readonly delivered: (ends: readonly Ended[]) => void
@@ -151,12 +153,19 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
       // All of them, also those that this process saw lately: looking those up first costs more.
       const known = await deps.knownIds(rows, signal)
       deps.stage('known', deps.nowMs() - startedAtMs, rows.length)
-      return rows.map((row) => {
+      const hits = { memory: 0, store: 0 }
+      const fates = rows.map((row) => {
         // Always taken back: what stayed forgiven would let a later resend in.
         const isForgiven = forgiven.size > 0 && forgiven.delete(idKey(row))
         const isNew = deps.recent.add(row.appId, row.id) || isForgiven
-        return isNew && !(known.size > 0 && known.has(idKey(row))) ? 'send' : 'duplicate'
+        if (isNew && !(known.size > 0 && known.has(idKey(row)))) return 'send'
+        hits[isNew ? 'store' : 'memory'] += 1
+        return 'duplicate'
       })
+      for (const by of ['memory', 'store'] as const) {
+        if (hits[by] > 0) deps.knownAlready(by, hits[by])
+      }
+      return fates
     },
 
     async judgeAgain(window, signal) {

@@ -33,6 +33,10 @@ export interface Telemetry {
   readonly keysRead: (source: 'files' | 'store', result: 'ok' | 'failed') => void
   /** One try to insert a block of events. */
   readonly inserted: (rows: number, bytes: number, elapsedMs: number, isStored: boolean) => void
+  /** A block is tried that had failed before. */
+  readonly retried: () => void
+  /** So many events were duplicates, by who knew their ids. */
+  readonly knownAlready: (by: 'memory' | 'store', count: number) => void
   /** Something happened that an operator may want to read; `fields` never holds event content. */
   readonly say: (level: 'error' | 'warn' | 'info' | 'debug', text: string, fields?: object) => void
   /** A bug: something threw that was not a Refusal. Logs it and counts it. */

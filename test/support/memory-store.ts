@@ -82,6 +82,7 @@ export function deliveryTo(
     isStoreTrouble: () => false,
     recent: recentIds(10_000),
     digest,
+    knownAlready: () => undefined,
     delivered: (all) => {
       for (const { outcome, count } of all) {
         ends.set(outcome.kind, (ends.get(outcome.kind) ?? 0) + count)

@@ -34,6 +34,7 @@ export async function createMask(
     ...[...SECRET_SETTINGS, ...FOREIGN].flatMap((name) => partsOf(env[name] ?? '')),
     ...keysIn(env['APPS'] ?? ''),
     ...Object.keys(Environment.shape).flatMap((name) => loginIn(env[name] ?? '')),
+    keyIn(env['SELF_DSN'] ?? ''),
     ...(keysDir === undefined ? [] : await keysInFolder(keysDir)),
   ].filter((secret) => secret.length >= SECRET_CHARS_MIN)
   // The longest first: one may be the beginning of another.
@@ -61,6 +62,11 @@ async function keysInFolder(folder: string): Promise<string[]> {
     names.map((name) => readFile(join(folder, name), 'utf8').catch(() => '')), // Or a folder.
   )
   return texts.flatMap(keysIn)
+}
+
+/** The key of a DSN stands where a login's name does. */
+function keyIn(dsn: string): string {
+  return URL.canParse(dsn) ? new URL(dsn).username : ''
 }
 
 function loginIn(value: string): string[] {

@@ -61,7 +61,7 @@ function whyUnready(text: string): string {
 
 /** Everything outside that is configured: the provider of sign-in, the receiver of traces, our address. */
 export async function reachFindings(config: Config): Promise<readonly Finding[]> {
-  const all = await Promise.all([oidc(config), otlp(config), publicUrl(config)])
+  const all = await Promise.all([oidc(config), otlp(config), selfDsn(config), publicUrl(config)])
   return all.flat()
 }
 
@@ -98,6 +98,18 @@ async function otlp({ tracing }: Config): Promise<Finding[]> {
     return [warning(`The receiver of traces answers ${status}.`, advice)]
   } catch (error) {
     return [warning(`The receiver of traces does not answer: ${errorText(error)}.`, advice)]
+  }
+}
+
+async function selfDsn({ selfDsn: dsn }: Config): Promise<Finding[]> {
+  if (dsn === undefined) return []
+  const { ok, warning } = findingsOf('reach-self')
+  try {
+    await get(new URL(dsn).origin)
+    return [ok('The server of SELF_DSN answers.')]
+  } catch (error) {
+    const text = `The server of SELF_DSN does not answer: ${errorText(error)}.`
+    return [warning(text, 'Correct SELF_DSN; errors of our own are only in the log meanwhile.')]
   }
 }
 
