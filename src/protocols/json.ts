@@ -4,14 +4,15 @@ import type { Json, JsonObject } from '../occurrence.ts'
 /** Readers for JSON that strangers wrote: what has the wrong type counts as absent. */
 
 /**
- * Parses text or UTF-8 bytes; bytes that are no UTF-8 become U+FFFD, so one bad byte costs one character.
+ * Parses UTF-8 bytes; bytes that are no UTF-8 become U+FFFD, so one bad byte costs one character, and so do
+ * surrogates without a partner: no text of it has any.
  * @throws Refusal `malformed` naming `what` when it is no JSON.
  */
-export function parseJson(source: string | Uint8Array, what: string): Json {
-  const text = typeof source === 'string' ? source : decoder.decode(source)
+export function parseJson(source: Uint8Array, what: string): Json {
+  const text = decoder.decode(source)
   let value: unknown
   try {
-    value = JSON.parse(text)
+    value = JSON.parse(withoutLoneSurrogates(text))
   } catch (cause) {
     throw new Refusal('malformed', `${what} is not JSON.`, { cause })
   }
@@ -20,6 +21,20 @@ export function parseJson(source: string | Uint8Array, what: string): Json {
 }
 
 const decoder = new TextDecoder()
+
+/** Every escape of a JSON text: pairs of surrogates first, then lone ones, then all others. */
+const ESCAPES =
+  /\\u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|\\u[dD][89a-fA-F][\da-fA-F]{2}|\\[^]/g
+
+/**
+ * The same JSON, with U+FFFD for each surrogate that has no partner. Valid UTF-8 holds none, so they
+ * come only as escapes, and texts without such escapes (nearly all) are searched once and left alone.
+ */
+export function withoutLoneSurrogates(text: string): string {
+  if (!text.includes('\\u')) return text
+  if (!text.includes('\\ud') && !text.includes('\\uD')) return text
+  return text.replace(ESCAPES, (escape) => (escape.length === 6 ? '\\ufffd' : escape))
+}
 
 /** A JSON object that is being made. */
 export type MutableJsonObject = Record<string, Json>

@@ -1,5 +1,6 @@
 import type { Occurrence } from '../../occurrence.ts'
 import { Refusal } from '../../refusal.ts'
+import { withoutLoneSurrogates } from '../json.ts'
 import type { Decoded, Post, Protocol, RefusedItem, Reply } from '../protocol.ts'
 import { NativeEvent, sentenceOf } from './event.ts'
 import { toOccurrence } from './normalise.ts'
@@ -88,20 +89,6 @@ function parse(body: Uint8Array): unknown {
       cause,
     })
   }
-}
-
-/** Every escape of a JSON text: pairs of surrogates first, then lone ones, then all others. */
-const ESCAPES =
-  /\\u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|\\u[dD][89a-fA-F][\da-fA-F]{2}|\\[^]/g
-
-/**
- * The same JSON, with U+FFFD for each surrogate that has no partner. Valid UTF-8 holds none, so they
- * come only as escapes, and texts without such escapes (nearly all) are searched once and left alone.
- */
-function withoutLoneSurrogates(text: string): string {
-  if (!text.includes('\\u')) return text
-  if (!text.includes('\\ud') && !text.includes('\\uD')) return text
-  return text.replace(ESCAPES, (escape) => (escape.length === 6 ? '\\ufffd' : escape))
 }
 
 /** @throws Refusal `malformed` when there is no list of 1 to `eventsMax` events. */

@@ -12,8 +12,8 @@ import {
   type Platform,
 } from '../../occurrence.ts'
 import { createSameFrames } from '../../same-frames.ts'
+import { breadcrumbsFit, objectFits, tagsFit } from '../cut.ts'
 import { settleTime } from '../limits.ts'
-import { breadcrumbsFit, objectFits, tagsFit } from './cut.ts'
 import { parseTimestamp } from './timestamp.ts'
 
 const NO_METADATA: JsonObject = {}

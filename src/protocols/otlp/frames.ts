@@ -9,7 +9,9 @@ import { bothEnds } from '../cut.ts'
 export function framesOfText(text: string, platform: Platform): ParsedStack | undefined {
   const parse = PARSERS[platform]
   if (text === '' || parse === undefined) return undefined
-  const lines = text.slice(0, TEXT_CHARS_MAX).split('\n')
+  // The cut may tear a pair of surrogates.
+  const read = text.length > TEXT_CHARS_MAX ? text.slice(0, TEXT_CHARS_MAX).toWellFormed() : text
+  const lines = read.split('\n')
   const frames: Frame[] = []
   for (const [at, line] of lines.entries()) {
     if (line.length > LINE_CHARS_MAX) continue
