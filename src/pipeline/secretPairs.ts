@@ -58,6 +58,23 @@ export function pair(
   return text.startsWith(SCRUBBED, span[0]) ? undefined : span
 }
 
+/** `the password is hunter2`, `API key is "k3y99"`, the `s` of `is` at `at`; a value as in {@link pair} after a colon. */
+export function sentence(
+  text: string,
+  at: number,
+  floor: number,
+  names: (name: string) => NameKind,
+): Span | undefined {
+  const before = at - 2
+  const blank = text.charCodeAt(at + 1) === COLON ? at + 2 : at + 1
+  if (!isBlank(text.charCodeAt(before)) || !isBlank(text.charCodeAt(blank))) return undefined
+  const name = nameBefore(text, before, floor)
+  if (name === undefined || name.isQuoted || names(name.text) !== 'secret') return undefined
+  const start = isQuote(text.charCodeAt(blank + 1)) ? blank + 2 : blank + 1
+  const span = proseSpan(text, start, name, false)
+  return span === undefined || text.startsWith(SCRUBBED, span[0]) ? undefined : span
+}
+
 /** The signature of a link, in its query: who has it may use the link. */
 function isSignature(text: string, { text: name, start }: Name): boolean {
   const { length } = name
@@ -131,7 +148,10 @@ function valueAfter(text: string, at: number, name: Name): Span | undefined {
     const span = headerSpan(text, start)
     if (span !== undefined) return span
   }
-  return isTight || name.isQuoted ? tightSpan(text, start) : proseSpan(text, start, name)
+  if (isTight || name.isQuoted) return tightSpan(text, start)
+  // `my password: …` is what somebody tells, and not what a program says of a password.
+  const isTold = /\bmy $/i.test(text.slice(Math.max(0, name.start - 4), name.start))
+  return proseSpan(text, start, name, isTold && text.charCodeAt(at) === COLON)
 }
 
 /** `Unexpected token: …` is what parsers say. */
@@ -193,14 +213,14 @@ function tightSpan(text: string, start: number): Span | undefined {
   return second > end + 1 ? [start, second] : [start, end]
 }
 
-function proseSpan(text: string, start: number, name: Name): Span | undefined {
+function proseSpan(text: string, start: number, name: Name, isTold: boolean): Span | undefined {
   if (WEAK_IN_PROSE.has(name.text.toLowerCase()) || isTemplate(text, start)) return undefined
   const run = text.slice(start, runEnd(text, start, start + DECIDED_BY_CHARS))
   if (run.length < 5 || /[([]/.test(run) || /^[\d:.,TZ+-]*$/.test(run) !== /^\d{6,}$/.test(run)) {
     return undefined
   }
   // Words go on; a secret has a digit or a sign.
-  if (!/[\d!@#$%^*+~]/.test(run)) return undefined
+  if (!isTold && !/[\d!@#$%^*+~]/.test(run)) return undefined
   return [start, runEnd(text, start, text.length)]
 }
 

@@ -60,11 +60,15 @@ const SHAPES: readonly Shape[] = [
   { prefix: 'AIz', body: WORD, charsMin: 30 },
   ...(
     'ghp_ gho_ ghu_ ghs_ ghr_ npm_ shpat_ shpss_ shpca_ hf_ gsk_ lin_api_ sbp_ rubygems_ dop_v1_ ' +
-    'doo_v1_ pscale_pw_ pscale_tkn_ phx_ r8_'
+    'doo_v1_ pscale_pw_ pscale_tkn_ phx_ r8_ vcp_ vci_ vca_ vcr_ vck_'
   )
     .split(' ')
     .map((prefix) => ({ prefix, body: ALNUM, charsMin: 20 })),
-  ...'github_pat_ dckr_pat_ glsa_ glc_ figd_ sntryu_ EAAA_ ntn_ xai_'
+  ...(
+    'github_pat_ dckr_pat_ glsa_ glc_ figd_ sntryu_ EAAA_ ntn_ xai_ nfp_ CCIPAT_ sb_secret_ ' +
+    'lsv2_pt_ lsv2_sk_ tskey-auth- tskey-api- tskey-client- tvly- PMAK- sk-lf- hvs. hvb. hvr. ' +
+    'dp.pt. dp.st. atlasv1.'
+  )
     .split(' ')
     .map((prefix) => ({ prefix, body: WORD, charsMin: 20 })),
   { prefix: 'sntrys_', body: WORD | TOKEN_SIGN, charsMin: 20 },
@@ -80,15 +84,26 @@ const SHAPES: readonly Shape[] = [
     body: WORD,
     charsMin: 10,
   })),
-  ...['glpat-', 'gldt-', 'glrt-', 'glptt-', 'GOCSPX-', 'sq0atp-', 'sq0csp-', 'pypi-'].map(
-    (prefix) => ({ prefix, body: WORD, charsMin: 16 }),
-  ),
+  ...(
+    'glpat- gldt- glrt- glptt- glft- glcbt- glsoat- glimt- glagent- gloas- glffct- GOCSPX- ' +
+    'sq0atp- sq0csp- pypi-'
+  )
+    .split(' ')
+    .map((prefix) => ({ prefix, body: WORD, charsMin: 16 })),
   ...['NRAK-', 'AGE-SECRET-KEY-'].map((prefix) => ({
     prefix,
     body: DIGIT | UPPER,
     charsMin: 20,
   })),
   { prefix: 'sk-', body: WORD, charsMin: 20, needs: [DIGIT, UPPER, LOWER] },
+  { prefix: 'sk-', body: DIGIT | LOWER, charsMin: 32, charsMax: 32, needs: [DIGIT, LOWER] },
+  { prefix: 'sk-or-v1-', body: ALNUM, charsMin: 32 },
+  // Databricks, Pulumi: as many hexadecimal digits.
+  { prefix: 'dapi', body: DIGIT | LOWER, charsMin: 32, charsMax: 32, needs: [DIGIT] },
+  { prefix: 'pul-', body: DIGIT | LOWER, charsMin: 40, charsMax: 40, needs: [DIGIT] },
+  { prefix: 'LTAI', body: ALNUM, charsMin: 16, charsMax: 24, needs: [DIGIT] },
+  { prefix: 'ABSK', body: ALNUM | TOKEN_SIGN, charsMin: 80 },
+  { prefix: 'ops_', next: 'eyJ', body: WORD | TOKEN_SIGN, charsMin: 40 },
   { prefix: 'key-', body: DIGIT | LOWER, charsMin: 32, charsMax: 32, needs: [DIGIT] },
   { prefix: 'SG', body: WORD | TOKEN_SIGN, charsMin: 30, needs: [TOKEN_SIGN, DIGIT] },
   { prefix: 'ATA', next: 'TT3', body: WORD | TOKEN_SIGN, charsMin: 20 },
@@ -103,11 +118,21 @@ for (const shape of SHAPES) {
   SHAPES_BY_TAIL.set(tail, [...(SHAPES_BY_TAIL.get(tail) ?? []), shape])
   IS_TAIL[tail] = 1
 }
-/** The last characters of all prefixes of tokens, and of a JWT's `eyJ`: where {@link token} may find one. */
+/** The last characters of all prefixes of tokens, of a JWT's `eyJ`, and of Azure's marks: where {@link token} may find one. */
 export const TOKEN_ENDS: readonly number[] = [
   ...new Set([...SHAPES_BY_TAIL.keys()].map((tail) => tail % TAILS)),
   0x4a,
+  0x4f,
 ]
+
+/**
+ * Whether the character at `at`, one of {@link TOKEN_ENDS}, may end the prefix of a token: what is asked of
+ * each of them, so it is cheap.
+ */
+export function endsPrefix(text: string, at: number): boolean {
+  const code = text.charCodeAt(at)
+  return code === 0x4a || code === 0x4f || IS_TAIL[tailAt(text, at)] === 1
+}
 
 function tailAt(text: string, at: number): number {
   return text.charCodeAt(at - 1) * TAILS + text.charCodeAt(at)
@@ -115,7 +140,8 @@ function tailAt(text: string, at: number): number {
 
 /** The token of a well-known shape whose prefix ends at `at`, prefix and all. */
 export function token(text: string, at: number): Span | undefined {
-  if (text.charCodeAt(at) === 0x4a) return jwt(text, at - 2)
+  if (text.charCodeAt(at) === 0x4a) return jwt(text, at - 2) ?? azureKey(text, at)
+  if (text.charCodeAt(at) === 0x4f) return azureKey(text, at)
   const tail = tailAt(text, at)
   if (IS_TAIL[tail] !== 1) return undefined
   for (const { prefix, next, body, charsMin, charsMax, needs } of SHAPES_BY_TAIL.get(tail) ?? []) {
@@ -160,6 +186,50 @@ export function googleToken(text: string, start: number, end: number): Span | un
   if (!text.startsWith('ya29.', start - 2) || isNameChar(text, start - 3)) return undefined
   const last = runEnd(text, end + 1, WORD)
   return last - end > 20 ? [start - 2, last] : undefined
+}
+
+/** Keys of Azure hold their mark in the middle: so many characters before and behind it. */
+const AZURE_MARKS = [
+  { mark: 'AZDO', before: 70, after: 4 },
+  { mark: 'JQQJ99', before: 50, after: 20 },
+] as const
+const AZURE_CHARS_MAX = 90
+
+/** A key of Azure, whose mark ends with the `O` or begins with the `JQ` at `at`. */
+function azureKey(text: string, at: number): Span | undefined {
+  for (const { mark, before, after } of AZURE_MARKS) {
+    const from = mark === 'AZDO' ? at - 3 : at
+    if (!text.startsWith(mark, from)) continue
+    let start = from
+    while (from - start <= AZURE_CHARS_MAX && is(text, start - 1, ALNUM)) start--
+    let end = from + mark.length
+    while (end - from <= AZURE_CHARS_MAX && is(text, end, ALNUM)) end++
+    const isKey = from - start >= before && end - from - mark.length >= after
+    if (isKey && end - start <= AZURE_CHARS_MAX) return [start, end]
+  }
+  return undefined
+}
+
+/** A client secret of Microsoft's Entra ID: three characters, a digit, `Q~`, whose tilde is at `at`, and 31 to 34 more. */
+export function entraSecret(text: string, at: number): Span | undefined {
+  if (text.charCodeAt(at - 1) !== 0x51 || !isDigit(text, at - 2)) return undefined
+  const isPart = (index: number) =>
+    is(text, index, WORD) || '.~'.includes(text.charAt(index) || ' ')
+  const start = at - 5
+  if (start < 0 || ![start, start + 1, start + 2].every(isPart) || isPart(start - 1))
+    return undefined
+  let end = at + 1
+  while (end - at <= 36 && isPart(end)) end++
+  const chars = end - at - 1
+  return chars >= 31 && chars <= 35 ? [start, end] : undefined
+}
+
+/** A refresh token of Google, `1//0…`, whose first digit is at `start`. */
+export function refreshToken(text: string, start: number): Span | undefined {
+  if (!text.startsWith('1//0', start) || isNameChar(text, start - 1)) return undefined
+  if (text.charCodeAt(start - 1) === 0x2f) return undefined
+  const end = runEnd(text, start + 4, WORD)
+  return end - start >= 40 ? [start, end] : undefined
 }
 
 const BRANDS: readonly { readonly start: RegExp; readonly digits: readonly number[] }[] = [

@@ -8,8 +8,19 @@ import {
   webhook,
 } from './secretForms.ts'
 import type { NameKind } from './secretNames.ts'
-import { pair, SCRUBBED } from './secretPairs.ts'
-import { card, googleToken, isDigit, scheme, token, TOKEN_ENDS, type Span } from './secretShapes.ts'
+import { pair, sentence, SCRUBBED } from './secretPairs.ts'
+import {
+  card,
+  endsPrefix,
+  entraSecret,
+  googleToken,
+  isDigit,
+  refreshToken,
+  scheme,
+  token,
+  TOKEN_ENDS,
+  type Span,
+} from './secretShapes.ts'
 
 /** What may begin a secret at a character. */
 const SIGN = 1
@@ -18,12 +29,17 @@ const TOKEN_END = 3
 const SCHEME = 4
 /** The end of an opening tag, a per cent sign, a quote: forms of their own. */
 const FORM = 5
+/** The end of `is`: `the password is …`. */
+const SAID = 6
 const TRIGGERS = new Uint8Array(128)
 for (const char of '0123456789') TRIGGERS[char.charCodeAt(0)] = DIGIT
 for (const code of TOKEN_ENDS) TRIGGERS[code] = TOKEN_END
 for (const char of 'bB') TRIGGERS[char.charCodeAt(0)] = SCHEME
 for (const char of '=:') TRIGGERS[char.charCodeAt(0)] = SIGN
-for (const char of ">%'") TRIGGERS[char.charCodeAt(0)] = FORM
+TRIGGERS['s'.charCodeAt(0)] = SAID
+for (const char of ">%'~") TRIGGERS[char.charCodeAt(0)] = FORM
+
+const DASH = 0x2d
 
 /** Replacing can bring two harmless neighbours together; more rounds than this were never needed. */
 const ROUNDS_MAX = 4
@@ -63,6 +79,8 @@ function findSecrets(text: string, names: (name: string) => NameKind): Span[] | 
     if (code >= 128) continue
     const trigger = TRIGGERS[code]
     if (trigger === 0) continue
+    if (trigger === TOKEN_END && !endsPrefix(text, at) && code !== DASH) continue
+    if (trigger === SAID && text.charCodeAt(at - 1) !== 0x69) continue
     let span: Span | undefined
     if (trigger === DIGIT) {
       let end = at + 1
@@ -70,6 +88,7 @@ function findSecrets(text: string, names: (name: string) => NameKind): Span[] | 
       // Cards start with four digits of a brand from 2 to 6.
       if (end - at >= 4 && code >= 0x32 && code <= 0x36) span = card(text, at, end)
       else if (code === 0x32) span = googleToken(text, at, end)
+      else if (code === 0x31) span = refreshToken(text, at)
       if (span === undefined) at = end - 1
     } else {
       span = secretAt(text, at, floor, trigger, names)
@@ -96,11 +115,13 @@ function secretAt(
     return pair(text, at, floor, names) ?? botToken(text, at) ?? escapedPair(text, at, names)
   }
   if (trigger === SCHEME) return scheme(text, at)
+  if (trigger === SAID) return sentence(text, at, floor, names)
   if (trigger === FORM) {
+    if (code === 0x7e) return entraSecret(text, at)
     if (code === 0x25) return encodedPair(text, at, names)
     return code === 0x27 ? sqlPassword(text, at, names) : element(text, at, names)
   }
-  if (code !== 0x2d) return token(text, at)
+  if (code !== DASH) return token(text, at)
   if (text.charCodeAt(at + 1) === 0x2d && text.charCodeAt(at + 2) === 0x2d) return pem(text, at)
   return token(text, at) ?? commandOption(text, at, names)
 }

@@ -383,6 +383,15 @@ describe('time is linear in the length', () => {
       '\\u0022token\\u0022:\\u0022',
       '\\u0022:',
       'https://hooks.slack.com/services/',
+      'my password is ',
+      'the password is: ',
+      'is is is ',
+      'AZDO',
+      'JQQJ99',
+      'abc8Q~',
+      '1//0',
+      'dapi',
+      'hvs.',
     ],
   ]
 
