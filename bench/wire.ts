@@ -40,7 +40,9 @@ function contexts(n: number) {
   }
 }
 
-function frames(n: number) {
+/** A stack that 200 different bugs share among them, as those of the batches do. */
+function frames(event: number) {
+  const n = (event * 7919) % 200
   return Array.from({ length: 20 }, (_, at) => {
     const inApp = at < 12
     return {
@@ -208,10 +210,11 @@ function record(n: number, nowMs: number, bytes: number, encoding: 'json' | 'pro
     'server.address': 'api.example.com',
     'thread.name': 'main',
   }
+  const bug = (n * 7919) % 200
   const lines = Array.from(
     { length: 10 },
     (_, at) =>
-      `    at handle${(n + at) % 90} (/srv/app/dist/cart/step${at}.js:${10 + ((n * 31 + at * 17) % 900)}:${5 + at})`,
+      `    at handle${(bug + at) % 90} (/srv/app/dist/cart/step${at}.js:${10 + ((bug * 31 + at * 17) % 900)}:${5 + at})`,
   )
   const attributes: Record<string, string> = {
     ...own,

@@ -268,6 +268,7 @@ function routes(config: Config, host: Host, parts: Parts): Hono {
       telemetry,
       nowMs,
       eventsMax: config.intake.eventsMax,
+      digest: host.digest,
     }),
   )
   app.route('/', healthOf(config, host, parts))

@@ -85,6 +85,23 @@ export function createMemoryOf<Key, Value, Asked = Key>(
   }
 }
 
+/** How many samples {@link createSeen} knows at most. */
+const SEEN_MAX = 8192
+
+/**
+ * Tells what came before by its sample, as far as that was lately: for things that are worth remembering only
+ * when they come again. A collision makes it say yes too early.
+ */
+export function createSeen(): (sample: number) => boolean {
+  const seen = new Int32Array(SEEN_MAX)
+  return (sample) => {
+    const slot = (sample ^ (sample >>> 13)) & (SEEN_MAX - 1)
+    if (seen[slot] === sample) return true
+    seen[slot] = sample
+    return false
+  }
+}
+
 /** How keys are told from one another. */
 export interface Sampling<Key, Asked = Key> {
   /** The same for the same keys; rarely the same for others. */

@@ -15,6 +15,11 @@ const FRAME_BYTES = 600
 /** Of the process: whoever finds out something about such a stack may note it for the array itself. */
 const shared = new WeakSet<readonly Frame[]>()
 
+/** Says that whoever made this stack will give the same array when it comes again. */
+export function share(frames: readonly Frame[]): void {
+  shared.add(frames)
+}
+
 /** Whether a stack is known to come again: then what is found out about it is worth keeping. */
 export function isShared(frames: readonly Frame[]): boolean {
   return shared.has(frames)
@@ -27,13 +32,13 @@ export function isShared(frames: readonly Frame[]): boolean {
  */
 export function createSameFrames(): SameFrames {
   const memory = createMemoryOf<readonly Frame[], readonly Frame[], readonly unknown[]>(
-    { sample, isSame },
+    { sample: sampleOfFrames, isSame },
     REMEMBERED,
   )
   return {
     find: memory.find,
     keep(given, made) {
-      shared.add(made)
+      share(made)
       memory.keep(given, made, given.length * FRAME_BYTES + 256)
     },
   }
@@ -55,7 +60,8 @@ function isSame(kept: readonly Frame[], given: readonly unknown[]): boolean {
   return true
 }
 
-function sample(given: readonly unknown[]): number {
+/** The same number for the same frames of our own form, rarely the same for others. */
+export function sampleOfFrames(given: readonly unknown[]): number {
   const { length } = given
   const ends = length ^ Math.imul(placeOf(given[0]), 0x9e3779b1) ^ placeOf(given[length - 1])
   return Math.imul(ends ^ Math.imul(placeOf(given[length >> 1]), 0x85ebca6b), 0xc2b2ae35) | 0

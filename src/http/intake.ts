@@ -2,7 +2,7 @@ import { Hono, type Context } from 'hono'
 import type { AppSetting } from '../app-setting.ts'
 import type { Occurrence } from '../occurrence.ts'
 import type { Outcome } from '../outcome.ts'
-import type { Decoded, Protocol, Reply } from '../protocols/protocol.ts'
+import type { Decoded, Post, Protocol, Reply } from '../protocols/protocol.ts'
 import { Refusal, type RefusalCode } from '../refusal.ts'
 import { baseHeaders, factsOf } from './access.ts'
 import type { Body } from './body.ts'
@@ -65,6 +65,8 @@ export interface IntakeDeps {
   readonly nowMs: () => number
   /** Most events that one request may carry. */
   readonly eventsMax: number
+  /** As the host makes it; see Post. */
+  readonly digest?: Post['digest']
 }
 
 /** One POST route per protocol path; every request ends in that protocol's own yes or no. */
@@ -153,6 +155,7 @@ function decide(
     projectId: app.projectId,
     receivedAtMs: deps.nowMs(),
     eventsMax: deps.eventsMax,
+    digest: deps.digest,
   })
   ends.decoded(decoded)
   const refusal = decoded.refusal ?? noneValid(decoded)

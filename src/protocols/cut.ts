@@ -127,7 +127,8 @@ export function stackFits({ frames, raw }: ParsedStack): boolean {
   )
 }
 
-function frameFits({ functionName, fileName, raw, contextLine }: Frame): boolean {
+/** Whether surely nothing of a frame is cut. */
+export function frameFits({ functionName, fileName, raw, contextLine }: Frame): boolean {
   const max = LIMITS.frameTextBytesMax / UTF8_BYTES_PER_UNIT
   return (
     (functionName === null || functionName.length <= max) &&

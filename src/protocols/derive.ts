@@ -1,29 +1,33 @@
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 
+const ownDigest = (texts: readonly string[]): string =>
+  bytesToHex(sha256(utf8ToBytes(texts.join('\n'))))
+
 /**
  * A UUID (version 8) that is a function of what it names: the same text gives the same id, so that what is sent
- * again is recognised.
+ * again is recognised, whichever runtime makes the digest.
  */
-export function derivedId(identity: string): string {
-  const bytes = sha256(utf8ToBytes(identity)).slice(0, 16)
-  const [version, variant] = [bytes[6] ?? 0, bytes[8] ?? 0]
-  bytes[6] = 0x80 | (version & 0x0f)
-  bytes[8] = 0x80 | (variant & 0x3f)
-  return dashed(bytesToHex(bytes))
+export function derivedId(identity: string, digest = ownDigest): string {
+  const hex = digest([identity])
+  const variant = '89ab'.charAt(Number.parseInt(hex.charAt(16), 16) & 3)
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 }
 
 /** A UUID in our form, of 32 hex digits with or without dashes. Undefined for anything else, and for all zeros. */
 export function uuidOf(text: string | undefined): string | undefined {
-  const hex = text?.replaceAll('-', '').toLowerCase()
-  if (hex === undefined || !/^[0-9a-f]{32}$/.test(hex) || /^0+$/.test(hex)) return undefined
+  const hex = (text?.length === 32 ? text : text?.replaceAll('-', ''))?.toLowerCase()
+  if (hex?.length !== 32 || !NO_ZEROS.test(hex)) return undefined
   return dashed(hex)
 }
+
+/** Digits that are not all zeros. */
+const NO_ZEROS = /^0*[1-9a-f][0-9a-f]*$/
 
 /** An id of so many hex digits in lower case; empty for anything else, and for all zeros. */
 export function hexOf(text: string | undefined, digits: number): string {
   const hex = text?.toLowerCase() ?? ''
-  return hex.length === digits && /^[0-9a-f]+$/.test(hex) && !/^0+$/.test(hex) ? hex : ''
+  return hex.length === digits && NO_ZEROS.test(hex) ? hex : ''
 }
 
 /** Counts equal things, so that the second of them gets another id than the first. */

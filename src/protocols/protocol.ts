@@ -10,6 +10,8 @@ export interface Post {
   /** Its numeric alias; a protocol whose paths name a project refuses those of another. */
   readonly projectId?: number | undefined
   readonly receivedAtMs: number
+  /** SHA-256 of texts joined by newlines, as hex; where absent, protocols make it themselves. */
+  readonly digest?: ((texts: readonly string[]) => string) | undefined
   /** Most events that one request may carry. */
   readonly eventsMax: number
 }

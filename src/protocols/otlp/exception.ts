@@ -1,6 +1,7 @@
 import type { JsonObject, Level, Occurrence, Platform } from '../../occurrence.ts'
 import { derivedId } from '../derive.ts'
 import { isObject, present, textOf } from '../json.ts'
+import type { Post } from '../protocol.ts'
 import { settleTime, withinLimits } from '../limits.ts'
 import { framesOfText } from './frames.ts'
 import { SEVERITY_ERROR, SEVERITY_FATAL } from './signals.ts'
@@ -17,7 +18,7 @@ import type { Emitter, Signal } from './signals.ts'
  */
 export function occurrenceOf(
   signal: Signal,
-  origin: { readonly appId: string; readonly receivedAtMs: number },
+  origin: Pick<Post, 'appId' | 'receivedAtMs' | 'digest'>,
   ordinalOf: (key: string) => number,
 ): Occurrence {
   const { attributes, exception, emitter } = signal
@@ -27,7 +28,10 @@ export function occurrenceOf(
   const bodyText = typeof signal.body === 'object' ? undefined : textOf(signal.body)
   const message = exception.message || (bodyText ?? type ?? jsonText(signal))
   return withinLimits({
-    id: idOf(signal, origin.appId, type, message, ordinalOf),
+    id: derivedId(
+      identityOf(signal, { appId: origin.appId, type, message }, ordinalOf),
+      origin.digest,
+    ),
     appId: origin.appId,
     protocol: 'otlp',
     code: type ?? text('error.type') ?? (named(signal) || 'log'),
@@ -52,13 +56,12 @@ export function occurrenceOf(
   })
 }
 
-function idOf(
+function identityOf(
   signal: Signal,
-  appId: string,
-  type: string | undefined,
-  message: string,
+  what: { readonly appId: string; readonly type: string | undefined; readonly message: string },
   ordinalOf: (key: string) => number,
 ): string {
+  const { appId, type, message } = what
   const within = type !== undefined && signal.traceId !== '' && signal.spanId !== ''
   const parts = within
     ? ['exception', appId, signal.traceId, signal.spanId, bareType(type), message]
@@ -73,7 +76,7 @@ function idOf(
         message,
       ]
   const key = JSON.stringify(parts)
-  return derivedId(`${key} ${String(ordinalOf(signal.kind + key))}`)
+  return `${key} ${String(ordinalOf(signal.kind + key))}`
 }
 
 /** Python names the module of a type in span events only; Java writes an inner class with a dot or a dollar. */

@@ -1,5 +1,7 @@
 import { LIMITS } from '../../occurrence.ts'
 import type { Frame, ParsedStack, Platform } from '../../occurrence.ts'
+import { createMemory } from '../../remember.ts'
+import { share } from '../../same-frames.ts'
 import { bothEnds } from '../cut.ts'
 
 /**
@@ -11,7 +13,49 @@ export function framesOfText(text: string, platform: Platform): ParsedStack | un
   if (text === '' || parse === undefined) return undefined
   // The cut may tear a pair of surrogates.
   const read = text.length > TEXT_CHARS_MAX ? text.slice(0, TEXT_CHARS_MAX).toWellFormed() : text
-  const lines = read.split('\n')
+  const frames = sharedFrames(read, platform, parse)
+  if (frames.length === 0) return undefined
+  const parser = platform === 'web' ? 'browser' : platform === 'node' ? 'node' : 'unknown'
+  return { frames, raw: text, parser }
+}
+
+/**
+ * The text without the line that says what was thrown, which differs from event to event: the first one, for
+ * Python the last one. All of it where that line looks like a call.
+ */
+function callsOf(text: string, platform: Platform, parse: Parser): string {
+  if (platform === 'go') return text
+  if (platform === 'python') {
+    const end = text.lastIndexOf('\n', text.length - 2)
+    const last = text.slice(end + 1)
+    const isCall = last.startsWith('Traceback ') || parse(last, '') !== undefined
+    return end === -1 || isCall ? text : text.slice(0, end)
+  }
+  const start = text.indexOf('\n')
+  const isCall = start === -1 || parse(text.slice(0, start), '') !== undefined
+  return isCall ? text : text.slice(start + 1)
+}
+
+const FRAME_BYTES = 600
+const known = createMemory<{ readonly platform: Platform; readonly frames: readonly Frame[] }>({
+  countMax: 4096,
+  bytesMax: 8 * 1024 * 1024,
+})
+
+/** For the same calls the same array, so that later stages know it again. */
+function sharedFrames(text: string, platform: Platform, parse: Parser): readonly Frame[] {
+  const calls = callsOf(text, platform, parse)
+  const found = known.find(calls)
+  if (found?.platform === platform) return found.frames
+  const frames = framesOf(calls, platform, parse)
+  share(frames)
+  // Its texts are views of the whole one, which stays as long as they do.
+  known.keep(calls, { platform, frames }, 2 * text.length + frames.length * FRAME_BYTES)
+  return frames
+}
+
+function framesOf(text: string, platform: Platform, parse: Parser): readonly Frame[] {
+  const lines = text.split('\n')
   const frames: Frame[] = []
   for (const [at, line] of lines.entries()) {
     if (line.length > LINE_CHARS_MAX) continue
@@ -22,10 +66,7 @@ export function framesOfText(text: string, platform: Platform): ParsedStack | un
     const frame = parse(line, lines[at + 1] ?? '')
     if (frame !== undefined) frames.push(frame)
   }
-  if (frames.length === 0) return undefined
-  const newestFirst = platform === 'python' ? frames.reverse() : frames
-  const parser = platform === 'web' ? 'browser' : platform === 'node' ? 'node' : 'unknown'
-  return { frames: bothEnds(newestFirst, LIMITS.framesMax), raw: text, parser }
+  return bothEnds(platform === 'python' ? frames.reverse() : frames, LIMITS.framesMax)
 }
 
 type Parser = (line: string, next: string) => Frame | undefined

@@ -17,9 +17,16 @@ export function keyOfRequest(request: Request): string | undefined {
   const inHeader =
     keyOfHeader(request.headers.get('x-sentry-auth')) ??
     keyOfHeader(request.headers.get('authorization'))
-  const inQuery = new URL(request.url).searchParams.get('sentry_key') ?? undefined
+  const inQuery = queryOf(request.url)?.get('sentry_key') ?? undefined
   if (inHeader !== undefined && inQuery !== undefined && inHeader !== inQuery) throw differing()
   return inHeader ?? (inQuery === '' ? undefined : inQuery)
+}
+
+function queryOf(url: string): URLSearchParams | undefined {
+  const start = url.indexOf('?')
+  if (start === -1) return undefined
+  const end = url.indexOf('#', start)
+  return new URLSearchParams(url.slice(start + 1, end === -1 ? undefined : end))
 }
 
 /** The public key of the DSN in an envelope's header, as tunnels send it. Never throws. */

@@ -103,6 +103,7 @@ function userOf(user: JsonObject | undefined): string | null {
 
 /** Tags, sent as a map or as pairs. */
 function tagsOf(tags: Json | undefined): Readonly<Record<string, string>> {
+  if (isObject(tags) && arePlain(tags)) return tags
   const pairs = isObject(tags) ? Object.entries(tags) : listOf(tags).map(pairOf)
   const kept: [string, string][] = []
   for (const [name, value] of pairs) {
@@ -110,6 +111,15 @@ function tagsOf(tags: Json | undefined): Readonly<Record<string, string>> {
     if (name !== '' && text !== undefined) kept.push([name, text])
   }
   return Object.fromEntries(kept)
+}
+
+/** Whether tags are what nearly all clients send: named texts, none of them empty. */
+function arePlain(tags: JsonObject): tags is Readonly<Record<string, string>> {
+  for (const name in tags) {
+    const value = tags[name]
+    if (name === '' || typeof value !== 'string' || value === '') return false
+  }
+  return true
 }
 
 function pairOf(pair: Json): [string, Json | undefined] {
@@ -133,7 +143,8 @@ function messageOf(event: JsonObject): string | undefined {
 
 function breadcrumbsOf(breadcrumbs: Json | undefined): readonly Json[] {
   const list = isObject(breadcrumbs) ? breadcrumbs['values'] : breadcrumbs
-  return listOf(list).filter(isObject)
+  const all = listOf(list)
+  return all.every(isObject) ? all : all.filter(isObject)
 }
 
 /** Messages, and exceptions of some clients, carry their stack under the thread that reported them. */

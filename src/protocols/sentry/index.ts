@@ -38,9 +38,11 @@ export const sentry: Protocol = {
   refused,
 }
 
+// Of the whole address: a request's is in its normal form, and to take it apart costs as much as an item.
+const PATH = /^[a-z]+:\/\/[^/]+\/api\/([^/?#]+)\/(envelope|store|security)\/?(?:[?#]|$)/
+
 function decode(post: Post): Decoded {
-  const { pathname } = new URL(post.request.url)
-  const [, project, face] = /\/api\/([^/]+)\/(envelope|store|security)\/?$/.exec(pathname) ?? []
+  const [, project, face] = PATH.exec(post.request.url) ?? []
   const decoded =
     face === 'store'
       ? decodeStore(post, project)

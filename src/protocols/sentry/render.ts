@@ -1,6 +1,18 @@
 import type { Frame, Platform } from '../../occurrence.ts'
 import type { Thrown } from './stack.ts'
 
+/** A frame before it has its text. */
+export type Bare = Omit<Frame, 'raw'>
+
+/** The frames of an exception, newest first, and their lines. */
+export interface Rendered {
+  readonly frames: readonly Frame[]
+  /** Frames that the middle of the stack lost to the limit. */
+  readonly framesLost: number
+  /** What stands below the exception's own line; empty without frames. */
+  readonly text: string
+}
+
 /**
  * A stack as text, as a person of that platform reads it, but always newest call first and the thrown
  * exception before its causes.
@@ -10,22 +22,52 @@ export function renderStack(chain: readonly Thrown[], platform: Platform): strin
   for (const [at, thrown] of chain.entries()) {
     const title = titleOf(thrown, platform)
     lines.push(at === 0 ? title : `Caused by: ${title}`)
-    const middle = Math.ceil(thrown.frames.length / 2)
-    for (const [index, frame] of thrown.frames.entries()) {
-      if (index === middle && thrown.framesLost > 0) {
-        lines.push(`    ... ${String(thrown.framesLost)} more calls ...`)
-      }
-      lines.push(`${INDENT[platform] ?? '    '}${frame.raw}`)
-      if (platform === 'python' && frame.contextLine !== undefined) {
-        lines.push(`    ${frame.contextLine.trim()}`)
-      }
-    }
+    if (thrown.text !== '') lines.push(thrown.text)
   }
   return lines.join('\n')
 }
 
+/** Gives frames their texts, all of which are views of one: of twenty texts each made of parts nothing is copied. */
+export function renderFrames(
+  frames: readonly Bare[],
+  platform: Platform,
+  framesLost: number,
+): Rendered {
+  const indent = INDENT[platform] ?? '    '
+  const middle = Math.ceil(frames.length / 2)
+  const lines: string[] = []
+  const places: { readonly start: number; readonly end: number }[] = []
+  let length = 0
+  const add = (line: string): void => {
+    lines.push(line)
+    length += line.length + 1
+  }
+  for (const [index, frame] of frames.entries()) {
+    if (index === middle && framesLost > 0) add(`    ... ${String(framesLost)} more calls ...`)
+    const start = length + indent.length
+    add(indent + frameText(frame, platform))
+    places.push({ start, end: length - 1 })
+    if (platform === 'python' && frame.contextLine !== undefined) {
+      add(`    ${frame.contextLine.trim()}`)
+    }
+  }
+  const text = lines.join('\n')
+  return { frames: frames.map((frame, at) => withText(frame, text, places[at])), framesLost, text }
+}
+
+function withText(
+  frame: Bare,
+  text: string,
+  place: { readonly start: number; readonly end: number } | undefined,
+): Frame {
+  const { functionName, fileName, lineNumber, columnNumber, inApp, contextLine } = frame
+  const raw = text.slice(place?.start ?? 0, place?.end ?? 0)
+  const whole = { functionName, fileName, lineNumber, columnNumber, inApp, raw }
+  return contextLine === undefined ? whole : { ...whole, contextLine }
+}
+
 /** One call as its platform writes it, without the indentation. */
-export function frameText(frame: Omit<Frame, 'raw'>, platform: Platform): string {
+function frameText(frame: Bare, platform: Platform): string {
   const name = frame.functionName ?? '<unknown>'
   const file = frame.fileName ?? '<unknown>'
   const line = frame.lineNumber === null ? '' : `:${String(frame.lineNumber)}`

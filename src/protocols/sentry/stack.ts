@@ -1,18 +1,18 @@
 import { LIMITS } from '../../occurrence.ts'
 import type { Frame, Json, JsonObject, ParsedStack, Platform } from '../../occurrence.ts'
-import { bothEnds } from '../cut.ts'
+import { createMemoryOf, createSeen } from '../../remember.ts'
+import { sampleOfFrames, share } from '../../same-frames.ts'
+import { bothEnds, frameFits } from '../cut.ts'
 import { isObject, listOf, numberOf, objectOf, textOf } from '../json.ts'
-import { frameText } from './render.ts'
+import { renderFrames } from './render.ts'
+import type { Bare, Rendered } from './render.ts'
 
 /** An exception of an event, its frames newest first. */
-export interface Thrown {
+export interface Thrown extends Rendered {
   readonly type: string | undefined
   readonly value: string | undefined
   readonly module: string | undefined
   readonly mechanism: JsonObject | undefined
-  readonly frames: readonly Frame[]
-  /** Frames that the middle of the stack lost to the limit. */
-  readonly framesLost: number
 }
 
 // A chain is a handful; what is longer is a loop in somebody's `cause`.
@@ -38,10 +38,7 @@ export function chainOf(event: JsonObject, platform: Platform): readonly Thrown[
 }
 
 /** The stack of an event that has none of its own in an exception: of the thread that reported it. */
-export function threadFrames(
-  event: JsonObject,
-  platform: Platform,
-): Pick<Thrown, 'frames' | 'framesLost'> {
+export function threadFrames(event: JsonObject, platform: Platform): Rendered {
   const threads = objectOf(event['threads'])
   const list = listOf(threads?.['values'] ?? event['threads']).filter(isObject)
   const withStack = list.filter((thread) => isObject(thread['stacktrace']))
@@ -70,23 +67,76 @@ export function parsedStackOf(
   return { frames, raw, parser }
 }
 
-function framesOf(
-  stacktrace: JsonObject | undefined,
-  platform: Platform,
-): Pick<Thrown, 'frames' | 'framesLost'> {
+function framesOf(stacktrace: JsonObject | undefined, platform: Platform): Rendered {
   // On the wire the oldest call comes first.
   const all = listOf(stacktrace?.['frames'])
-  const kept = bothEnds(all, LIMITS.framesMax).toReversed()
-  return {
-    frames: withoutClient(kept.filter(isObject).map((frame) => frameOf(frame, platform))),
-    framesLost: all.length - kept.length,
+  const kept = bothEnds(all, LIMITS.framesMax)
+  const bare: Bare[] = []
+  for (let at = kept.length - 1; at >= 0; at--) {
+    const frame = kept[at]
+    if (isObject(frame)) bare.push(bareOf(frame, platform))
   }
+  return rendered(withoutClient(bare), platform, all.length - kept.length)
+}
+
+interface Stack {
+  readonly platform: Platform
+  readonly frames: readonly Bare[]
+}
+
+/** Of one frame, without its texts. */
+const FRAME_BYTES = 250
+const sampleOf = ({ frames }: Stack): number => sampleOfFrames(frames)
+const isSecond = createSeen()
+const stacks = createMemoryOf<Stack, Rendered>(
+  {
+    sample: sampleOf,
+    isSame: (kept, given) =>
+      kept.platform === given.platform &&
+      kept.frames.length === given.frames.length &&
+      kept.frames.every((frame, at) => isSameFrame(frame, given.frames[at])),
+  },
+  { countMax: 4096, bytesMax: 8 * 1024 * 1024 },
+)
+
+/**
+ * The frames with their texts. From the second time on the same frames are the same array, so that later stages
+ * know them again: remembering what comes once costs more than it ever saves.
+ */
+function rendered(frames: readonly Bare[], platform: Platform, framesLost: number): Rendered {
+  if (frames.length === 0) return { frames: NOTHING, framesLost, text: '' }
+  const stack = { platform, frames }
+  if (framesLost > 0 || !isSecond(sampleOf(stack)))
+    return renderFrames(frames, platform, framesLost)
+  const known = stacks.find(stack)
+  if (known !== undefined) return known
+  const made = renderFrames(frames, platform, framesLost)
+  // What is cut later on is another stack by then.
+  if (!made.frames.every(frameFits)) return made
+  share(made.frames)
+  const bytes = 2 * made.text.length + frames.length * FRAME_BYTES
+  stacks.keep({ platform, frames: made.frames }, made, bytes)
+  return made
+}
+
+const NOTHING: readonly never[] = []
+
+function isSameFrame(kept: Bare, given: Bare | undefined): boolean {
+  return (
+    given !== undefined &&
+    kept.lineNumber === given.lineNumber &&
+    kept.columnNumber === given.columnNumber &&
+    kept.functionName === given.functionName &&
+    kept.fileName === given.fileName &&
+    kept.inApp === given.inApp &&
+    kept.contextLine === given.contextLine
+  )
 }
 
 const CLIENT = /^(?:<?sentry(?:_\w+)?::|io\.sentry\.|github\.com\/getsentry\/sentry-go)/
 
 /** Some clients take the stack within themselves; those calls, the newest, say nothing of the error. */
-function withoutClient(frames: readonly Frame[]): readonly Frame[] {
+function withoutClient(frames: readonly Bare[]): readonly Bare[] {
   const firstOwn = frames.findIndex(({ inApp }) => inApp)
   if (firstOwn === -1) return frames
   const lastOfClient = frames
@@ -95,7 +145,7 @@ function withoutClient(frames: readonly Frame[]): readonly Frame[] {
   return frames.slice(lastOfClient + 1)
 }
 
-function frameOf(frame: JsonObject, platform: Platform): Frame {
+function bareOf(frame: JsonObject, platform: Platform): Bare {
   const fileName =
     textOf(frame['filename']) ?? textOf(frame['abs_path']) ?? textOf(frame['package']) ?? null
   const functionName = functionOf(frame, platform)
@@ -108,8 +158,7 @@ function frameOf(frame: JsonObject, platform: Platform): Frame {
     inApp:
       typeof frame['in_app'] === 'boolean' ? frame['in_app'] : looksOwn(fileName, functionName),
   }
-  const raw = frameText(bare, platform)
-  return contextLine === undefined ? { ...bare, raw } : { ...bare, raw, contextLine }
+  return contextLine === undefined ? bare : { ...bare, contextLine }
 }
 
 // In these languages a function's name says little without what it belongs to.
