@@ -9,6 +9,11 @@ const CRDS = process.env['CRDS'] ?? ''
 const CHART = 'charts/error-ingestor'
 const MODES =
   CRDS === '' ? ['external', 'embedded'] : ['external', 'embedded', 'altinity', 'operator']
+const EVERYTHING = [
+  `--values=${CHART}/tests/values/everything.yaml`,
+  // Pods of a class that does not exist are refused; this one always does.
+  '--set=priorityClassName=system-cluster-critical',
+]
 const KEDA = [
   ...['--set=autoscaling.enabled=false', '--set=keda.enabled=true'],
   '--set=keda.prometheus.serverAddress=http://prometheus:9090',
@@ -71,7 +76,7 @@ describe('beside the operators', () => {
       const flags = [
         ...['template', 'errors', CHART, `--values=${CHART}/tests/values/${mode}.yaml`],
         ...['--set=clickhouse.crdCheck=false', '--kube-version=1.34.0'],
-        ...(whole ? [`--values=${CHART}/tests/values/everything.yaml`] : []),
+        ...(whole ? EVERYTHING : []),
         ...(whole && CRDS === '' ? OF_OTHERS : []),
         ...(whole && CRDS !== '' && mode === 'external' ? KEDA : []),
       ]
