@@ -346,12 +346,25 @@ clickhouse.com/role: clickhouse-keeper
 {{- if or (eq .Values.clickhouse.mode "operator") (and (eq .Values.clickhouse.mode "altinity") (gt (int .Values.clickhouse.managed.replicas) 1)) }}yes{{ end }}
 {{- end }}
 
-{{/* Grants of the role of a user: exactly what it does. Removing source maps is the server's only deletion. */}}
+{{/* Grants of the role of a user: exactly what it does. Removing source maps is the server's only deletion, unless it is
+given more (docs/security.md). */}}
 {{- define "error-ingestor.grants" -}}
 {{- $database := .root.Values.clickhouse.database }}
 {{- if eq .role "writer" }}
 - GRANT SELECT, INSERT ON {{ $database }}.*
 - GRANT ALTER UPDATE, ALTER DELETE ON {{ $database }}.source_maps
+{{- $writer := .root.Values.clickhouse.managed.users.writer }}
+{{- if $writer.forgetsUsers }}
+{{- range list "occurrences" "hourly_users" }}
+- GRANT ALTER DELETE ON {{ $database }}.{{ . }}
+{{- end }}
+{{- end }}
+{{- if $writer.setsRetention }}
+- GRANT ALTER TTL, ALTER MODIFY COMMENT ON {{ $database }}.occurrences
+{{- range list "hourly" "hourly_users" "touched" "doubles" }}
+- GRANT ALTER TTL ON {{ $database }}.{{ . }}
+{{- end }}
+{{- end }}
 {{- else if eq .role "reader" }}
 - GRANT SELECT ON {{ $database }}.*
 {{- else }}
