@@ -3,8 +3,10 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { Environment, SECRET_SETTINGS } from '../src/config.ts'
 import { definitionOf, METRIC_NAMES } from '../src/node/metrics.ts'
 import { renderValuesSchema } from './chart.ts'
+import { renderDashboard } from './dashboard.ts'
 
 const VALUES = new URL('../charts/error-ingestor/values.schema.json', import.meta.url)
+const DASHBOARD = new URL('../charts/error-ingestor/files/dashboard.json', import.meta.url)
 const README = new URL('../README.md', import.meta.url)
 const METRICS = new URL('metrics.md', import.meta.url)
 
@@ -55,4 +57,5 @@ if (import.meta.main) {
   await writeFile(README, renderSettings(await readFile(README, 'utf8')))
   await writeFile(VALUES, renderValuesSchema(await readFile(VALUES, 'utf8')))
   await writeFile(METRICS, renderMetrics(await readFile(METRICS, 'utf8')))
+  await writeFile(DASHBOARD, renderDashboard())
 }

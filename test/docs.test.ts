@@ -3,6 +3,7 @@ import { access, readdir, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { renderDashboard } from '../docs/dashboard.ts'
 import { renderMetrics, renderSettings } from '../docs/render.ts'
 import manifest from '../package.json' with { type: 'json' }
 import { readConfig } from '../src/config.ts'
@@ -24,7 +25,7 @@ async function textOf(folder: string): Promise<string> {
 }
 
 beforeAll(async () => {
-  for (const name of await readdir('docs')) {
+  for (const name of await readdir('docs', { recursive: true })) {
     if (name.endsWith('.md')) documents.push(`docs/${name}`)
   }
   readme = await readFile('README.md', 'utf8')
@@ -93,6 +94,43 @@ test('docs/metrics.md has the metrics that the code has (else: npm run render)',
   const page = await readFile('docs/metrics.md', 'utf8')
   expect(wordsOf(page)).toBe(wordsOf(renderMetrics(page)))
   expect(page.match(/^\| `error_ingestor_/gm)?.length).toBeGreaterThan(15)
+})
+
+test("the chart's dashboard is what the code makes (else: npm run render)", async () => {
+  expect(await readFile('charts/error-ingestor/files/dashboard.json', 'utf8')).toBe(
+    renderDashboard(),
+  )
+})
+
+describe('docs/runbooks', () => {
+  const alerts = async () =>
+    [
+      ...(await readFile('charts/error-ingestor/files/rules.yaml', 'utf8')).matchAll(
+        /^- alert: (\w+)$/gm,
+      ),
+    ].map(([, name = '']) => name)
+
+  test('has a page for each alert and no other, with all that it has to say', async () => {
+    const names = await alerts()
+    expect(names.length).toBeGreaterThan(15)
+    const pages = (await readdir('docs/runbooks')).filter((name) => name !== 'README.md')
+    expect(pages.sort()).toEqual(names.map((name) => `${name}.md`).sort())
+    for (const page of pages) {
+      const text = await readFile(join('docs/runbooks', page), 'utf8')
+      const parts = [...text.matchAll(/^#+ (.*)$/gm)].map(([, title]) => title)
+      expect(parts).toEqual([
+        page.slice(0, -'.md'.length),
+        ...['What it means', 'What users feel', 'How to look', 'What to do', 'When it goes away'],
+      ])
+      expect(text, page).toContain('```sh\n')
+    }
+  })
+
+  test('has an index that names each', async () => {
+    const index = await readFile('docs/runbooks/README.md', 'utf8')
+    const missing = (await alerts()).filter((name) => !index.includes(`](${name}.md)`))
+    expect(missing).toEqual([])
+  })
 })
 
 describe('docs/operations.md', () => {

@@ -59,6 +59,5 @@ cp test/chart/rules.test.yaml "$work/"
 "$tools/promtool" test rules "$work/rules.test.yaml"
 sed -n 's/^- alert: //p' "$chart/files/rules.yaml" | while read -r alert; do
   grep -q "alertname: $alert$" test/chart/rules.test.yaml || { echo "No test fires $alert." && exit 1; }
-  grep -q "^### $alert$" docs/kubernetes.md || { echo "docs/kubernetes.md has no section on $alert." && exit 1; }
 done
-echo 'Every alert fires in a test and has its runbook.'
+echo 'Every alert fires in a test.'
