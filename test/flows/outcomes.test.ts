@@ -1,72 +1,8 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { once } from 'node:events'
 import fc from 'fast-check'
-import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { z } from 'zod'
+import { aProxy, FAULTS, POISON, type Proxy } from '../support/proxy.ts'
 import { aSite, anEvent, errorsOf, type Site } from './support.ts'
-
-/** What stands between the server and ClickHouse, and may do it harm. */
-interface Proxy {
-  readonly url: string
-  fault: Fault
-  readonly close: () => void
-}
-const FAULTS = ['none', 'refuse', 'cut', 'lose the answer', 'hang'] as const
-type Fault = (typeof FAULTS)[number]
-
-async function aProxy(): Promise<Proxy> {
-  const proxy: Proxy = { url: '', fault: 'none', close: () => server.close() }
-  const server = createServer((request, response) => {
-    void pass(request, response, () => proxy.fault).catch(() => response.destroy())
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  const port = typeof address === 'object' && address !== null ? address.port : 0
-  return Object.assign(proxy, { url: `http://127.0.0.1:${port}` })
-}
-
-async function pass(
-  request: IncomingMessage,
-  response: ServerResponse,
-  fault: () => Fault,
-): Promise<void> {
-  const pieces: Uint8Array[] = []
-  for await (const piece of request) pieces.push(Buffer.from(piece))
-  const now = fault()
-  if (now === 'hang') return
-  if (now === 'cut') {
-    response.destroy()
-    return
-  }
-  if (now === 'refuse') {
-    response.writeHead(500, { 'X-ClickHouse-Exception-Code': '252' })
-    response.end('Code: 252. DB::Exception: Too many parts. (TOO_MANY_PARTS)')
-    return
-  }
-  if (Buffer.concat(pieces).includes(POISON)) {
-    response.writeHead(400, { 'X-ClickHouse-Exception-Code': '117' })
-    response.end('Code: 117. DB::Exception: Incorrect data. (INCORRECT_DATA)')
-    return
-  }
-  const headers = new Headers()
-  for (const [name, value] of Object.entries(request.headers)) {
-    const isOurs = ['host', 'connection', 'content-length', 'transfer-encoding'].includes(name)
-    if (!isOurs && typeof value === 'string') headers.set(name, value)
-  }
-  const answer = await fetch(`${inject('clickhouseUrl')}${request.url ?? '/'}`, {
-    method: request.method ?? 'GET',
-    headers,
-    ...(pieces.length > 0 && { body: Buffer.concat(pieces) }),
-  })
-  const body = Buffer.from(await answer.arrayBuffer())
-  if (now === 'lose the answer') {
-    response.destroy()
-    return
-  }
-  const kept = [...answer.headers].filter(([name]) => /^(content-type|x-clickhouse)/.test(name))
-  response.writeHead(answer.status, Object.fromEntries(kept))
-  response.end(body)
-}
 
 let proxy: Proxy
 let site: Site
@@ -83,8 +19,6 @@ afterAll(async () => {
   proxy.close()
 })
 
-/** An event that says this is refused by ClickHouse for ever, as far as the server can see. */
-const POISON = 'a pill of poison'
 const OLD = '2001-02-03T04:05:06Z'
 /** One event of a request. The same `again` is the same id, over all requests of a run. */
 const anItem = fc.record({
