@@ -1,9 +1,10 @@
-// One test for each row of what went wrong elsewhere that applies here; docs/security.md lists the others.
+// One test for each row of what went wrong elsewhere that applies here; docs/security.md lists them all.
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { brotliCompressSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { makeKey } from '../src/keys/token.ts'
 import { anEvent, errorsOf, type Answer, type Site } from './flows/support.ts'
 import { aGuardedSite } from './sessions/support.ts'
 
@@ -25,9 +26,12 @@ const APPS = JSON.stringify([
   { id: 'blog', name: 'Blog', keys: [{ key: KEYS.other, scopes }] },
 ])
 
+const ADMIN_KEY = makeKey('admin')
+const KEY_PEPPER = 'b1946ac92492d2347c6235b4d2611184aa0f'
+
 let site: Site
 beforeAll(async () => {
-  site = await aGuardedSite({ APPS })
+  site = await aGuardedSite({ APPS, ADMIN_KEY, KEY_PEPPER })
 })
 afterAll(() => site.close())
 
@@ -79,6 +83,28 @@ test('API5 function level: an ingest key, public in browsers, reads and changes 
   }
   expect((await as(KEYS.ingest, '/api/v1/sourcemaps/list')).status).toBe(403)
   expect((await as(KEYS.ingest, '/', { headers: { Accept: 'text/html' } })).status).toBe(403)
+})
+
+test('API3 object properties: what nobody may set of an app or a key is refused, not taken over', async () => {
+  const change = (path: string, body: object, method = 'POST') =>
+    as(ADMIN_KEY, `/api/v1/admin/${path}`, {
+      method,
+      body: JSON.stringify(body),
+      headers: { 'Content-Type': 'application/json' },
+    })
+  const app = { id: 'mine', name: 'Mine' }
+  for (const more of [
+    { projectId: 1 },
+    { createdAt: '2020-01-01T00:00:00Z' },
+    { source: 'store' },
+  ]) {
+    expect((await change('apps', { ...app, ...more })).status).toBe(400)
+  }
+  expect((await change('apps', app)).status).toBe(201)
+  for (const more of [{ digest: 'aa' }, { prefix: 'ei_' }, { key: 'ei_ingest_of_my_own_choice' }]) {
+    expect((await change('keys', { appId: 'mine', ...more })).status).toBe(400)
+  }
+  expect((await change('apps/mine', { id: 'shop' }, 'PATCH')).status).toBe(400)
 })
 
 describe('API4 resources', () => {
@@ -191,3 +217,43 @@ test('SSRF: nothing of an event is ever fetched: only sign-in asks an address, w
   // The embedded engine and the look for a ClickHouse at the default address, on loopback.
   expect(asking.filter((name) => !name.startsWith('node/')).sort()).toEqual([])
 })
+
+/** The risks that are followed, one row each: what went wrong elsewhere, and the lists of OWASP and CoSAI. */
+const RISKS = [
+  'API1 object level authorization',
+  'API2 keys',
+  'API3, API5 properties and functions',
+  'API4 resources',
+  'JSON',
+  'Regular expressions',
+  'API7 server-side requests (SSRF)',
+  'Stored XSS',
+  'Files',
+  'ClickHouse injection',
+  'Logs',
+  'Personal data',
+  'MCP and agents',
+  'API8, API9 settings and inventory',
+  'CSRF and CORS',
+]
+
+test('docs/security.md has each risk, with tests that exist, or says why there is none', async () => {
+  const page = await readFile('docs/security.md', 'utf8')
+  const part = page.slice(page.indexOf('## What went wrong elsewhere'))
+  const rows = part.split('\n### ').slice(1)
+  expect(rows.map((row) => row.split('\n', 1)[0])).toEqual(RISKS)
+  const named: string[] = []
+  for (const row of rows) {
+    const tests = [...row.matchAll(/^- `(test\/[\w/.-]+)`: (.+)$/gm)]
+    if (tests.length === 0) expect(row).toContain('Does not apply: ')
+    for (const [, file = '', name = ''] of tests) {
+      const text = await readFile(file, 'utf8')
+      expect([file, name, text.includes(name)]).toEqual([file, name, true])
+      if (file === 'test/security.test.ts') named.push(name)
+    }
+  }
+  const own = await readFile('test/security.test.ts', 'utf8')
+  const tests = [...own.matchAll(/^ *test\('([^']+)'/gm)].map(([, name]) => name)
+  expect(tests.filter((name) => !named.includes(name ?? '') && name !== SELF)).toEqual([])
+})
+const SELF = 'docs/security.md has each risk, with tests that exist, or says why there is none'

@@ -136,6 +136,26 @@ describe('a production server', () => {
     expect((await server.call('/dashboard/api/apps')).status).toBe(401)
   })
 
+  test('logs neither keys nor what events say, at any level', async () => {
+    const [key, secret] = [makeKey('ingest'), 'a-word-of-this-event']
+    const APPS = JSON.stringify([{ id: 'shop', name: 'Shop', keys: [{ key }] }])
+    const { database, drop } = await createDatabase()
+    undo.push(drop)
+    const server = await aProcess({ APPS, LOG_LEVEL: 'debug', CLICKHOUSE_DATABASE: database })
+    const event = anEvent({ appId: 'shop', message: secret, userId: secret })
+    const headers = { 'X-API-Key': key, 'Content-Type': 'application/json' }
+    const post = (path: string, body: string) =>
+      server.call(path, { method: 'POST', headers, body })
+    expect((await post('/api/v1/ingest', JSON.stringify({ events: [event] }))).status).toBe(200)
+    const envelope = `{}\n{"type":"event"}\n{"message":"${secret}"}`
+    expect((await post(`/api/1/envelope/?sentry_key=${key}`, envelope)).status).toBe(403)
+    expect((await post('/api/v1/ingest', `{"events": [{"id": "${secret}"}]}`)).status).toBe(400)
+    expect((await server.call(`/dashboard/api/errors?search=${secret}`)).status).toBe(401)
+    await vi.waitUntil(() => server.said().includes('/dashboard/api/errors'), { timeout: 10_000 })
+    expect(server.said()).not.toContain(key)
+    expect(server.said()).not.toContain(secret)
+  })
+
   test('with neither does not start, and says what to set', async () => {
     const server = await aProcess({ KEY_PEPPER, SESSION_SECRET })
     expect(server.code()).toBe(1)
