@@ -1,7 +1,6 @@
-import { once } from 'node:events'
-import { createServer, connect, type Server, type Socket } from 'node:net'
-import { afterEach, describe, expect, inject, test } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { aSite, type Site } from '../flows/support.ts'
+import { goesQuiet, keptWithoutStore } from './hardship.ts'
 import { CLIENTS, eventsOf, expectOtlp, expectSentry, send, SHOP, type Client } from './support.ts'
 
 const undo: (() => unknown)[] = []
@@ -73,62 +72,9 @@ describe('a real client of today, with the DSN or the endpoint of a real server'
   })
 })
 
-describe('with ClickHouse away', () => {
-  test(
-    'a Sentry client is told yes, and afterwards all is there, once',
-    { timeout: 60_000 },
-    async () => {
-      const wire = await cuttable(new URL(inject('clickhouseUrl')))
-      undo.push(() => wire.close())
-      const here = await site({ CLICKHOUSE_HOST: `http://127.0.0.1:${wire.port}` })
-      wire.cut()
-      await expect
-        .poll(async () => (await here.call('/health')).body)
-        .toMatchObject({
-          services: { clickhouse: 'down' },
-        })
-      await send(here, node('sentry-node.mjs'))
-      expect(await here.metric('error_ingestor_events_total', { outcome: 'refused' })).toBe(0)
-      wire.mend()
-      const events = await eventsOf(here, 4)
-      expect(events).toHaveLength(4)
-      expectSentry(events, NODE)
-    },
-  )
+test('@sentry/node with ClickHouse away: told yes, and afterwards all is there, once', async () => {
+  expectSentry(await keptWithoutStore(node('sentry-node.mjs'), 4), NODE)
 })
 
-/** A way to ClickHouse that can be cut. */
-async function cuttable(target: URL) {
-  const sockets = new Set<Socket>()
-  let isCut = false
-  const server: Server = createServer((socket) => {
-    if (isCut) {
-      socket.destroy()
-      return
-    }
-    const onward = connect(Number(target.port), target.hostname)
-    for (const end of [socket, onward]) {
-      sockets.add(end)
-      end.on('error', () => undefined).on('close', () => sockets.delete(end))
-    }
-    socket.pipe(onward).pipe(socket)
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  return {
-    port: typeof address === 'object' && address !== null ? address.port : 0,
-    cut: (): void => {
-      isCut = true
-      for (const socket of sockets) socket.destroy()
-    },
-    mend: (): void => {
-      isCut = false
-    },
-    close: async (): Promise<void> => {
-      for (const socket of sockets) socket.destroy()
-      server.close()
-      await once(server, 'close')
-    },
-  }
-}
+test('@sentry/node over its limit: one no, and quiet about errors, not about the rest', () =>
+  goesQuiet(node('sentry-limited.mjs')))

@@ -4,6 +4,7 @@ import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { aSite, type Site } from '../flows/support.ts'
+import { goesQuiet, keptWithoutStore } from './hardship.ts'
 import {
   CLIENTS,
   eventsOf,
@@ -45,6 +46,7 @@ async function once(name: string, make: (folder: string) => Promise<void>): Prom
 }
 
 where('python3')('Python', () => {
+  const PYTHON = { ...SHOP, platform: 'python', cause: 'JSONDecodeError', inApp: 'charge_card' }
   const [sentry, otel] = ['sentry-sdk==2.75.0', '1.45.2']
   let python: string
   beforeAll(async () => {
@@ -64,14 +66,17 @@ where('python3')('Python', () => {
   test('sentry-sdk', async () => {
     await send(site, { command: python, args: ['sentry_python.py'] })
     const events = await eventsOf(site, 4)
-    expectSentry(events, {
-      ...SHOP,
-      platform: 'python',
-      cause: 'JSONDecodeError',
-      inApp: 'charge_card',
-    })
+    expectSentry(events, PYTHON)
     expect(events.filter(({ code }) => code === 'log')).toHaveLength(1)
   })
+
+  test('sentry-sdk with ClickHouse away: told yes, and afterwards all is there, once', async () => {
+    const events = await keptWithoutStore({ command: python, args: ['sentry_python.py'] }, 4)
+    expectSentry(events, PYTHON)
+  })
+
+  test('sentry-sdk over its limit: one no, and quiet about errors, not about the rest', () =>
+    goesQuiet({ command: python, args: ['sentry_limited.py'] }))
 
   test.each(['none', 'gzip'])('OpenTelemetry in protobuf, compression %s', async (compression) => {
     const env = { OTEL_EXPORTER_OTLP_COMPRESSION: compression }
@@ -84,8 +89,16 @@ where('python3')('Python', () => {
 })
 
 where('go')('Go', () => {
+  const GO = {
+    ...SHOP,
+    platform: 'go',
+    code: '*main.PaymentError',
+    cause: '*json.SyntaxError',
+    inApp: 'main.capture',
+  }
   const modules = {
     sentry_go: ['github.com/getsentry/sentry-go@v0.50.0'],
+    sentry_limited: ['github.com/getsentry/sentry-go@v0.50.0'],
     otel_go: [
       'go.opentelemetry.io/otel@v1.47.0',
       'go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp@v1.47.0',
@@ -94,14 +107,17 @@ where('go')('Go', () => {
   const programs: Record<string, string> = {}
   beforeAll(async () => {
     for (const [name, wanted] of Object.entries(modules)) {
-      const folder = await once(wanted.join('+').replaceAll('/', '_'), async (folder) => {
-        copyFileSync(join(CLIENTS, `${name}.go`), join(folder, 'main.go'))
-        const env = { GOFLAGS: '-mod=mod', CGO_ENABLED: '0' }
-        await run('go', ['mod', 'init', 'shop'], { cwd: folder, env })
-        await run('go', ['get', ...wanted], { cwd: folder, env })
-        await run('go', ['mod', 'tidy'], { cwd: folder, env })
-        await run('go', ['build', '-o', 'client', '.'], { cwd: folder, env })
-      })
+      const folder = await once(
+        `${name}+${wanted.join('+')}`.replaceAll('/', '_'),
+        async (folder) => {
+          copyFileSync(join(CLIENTS, `${name}.go`), join(folder, 'main.go'))
+          const env = { GOFLAGS: '-mod=mod', CGO_ENABLED: '0' }
+          await run('go', ['mod', 'init', 'shop'], { cwd: folder, env })
+          await run('go', ['get', ...wanted], { cwd: folder, env })
+          await run('go', ['mod', 'tidy'], { cwd: folder, env })
+          await run('go', ['build', '-o', 'client', '.'], { cwd: folder, env })
+        },
+      )
       programs[name] = join(folder, 'client')
     }
   })
@@ -109,14 +125,15 @@ where('go')('Go', () => {
 
   test('sentry-go', async () => {
     await send(site, program('sentry_go'))
-    expectSentry(await eventsOf(site, 4), {
-      ...SHOP,
-      platform: 'go',
-      code: '*main.PaymentError',
-      cause: '*json.SyntaxError',
-      inApp: 'main.capture',
-    })
+    expectSentry(await eventsOf(site, 4), GO)
   })
+
+  test('sentry-go with ClickHouse away: told yes, and afterwards all is there, once', async () => {
+    expectSentry(await keptWithoutStore(program('sentry_go'), 4), GO)
+  })
+
+  test('sentry-go over its limit: one no, and quiet about errors, not about the rest', () =>
+    goesQuiet(program('sentry_limited')))
 
   test('OpenTelemetry in protobuf with gzip', async () => {
     await send(site, program('otel_go'))
@@ -127,13 +144,22 @@ where('go')('Go', () => {
 })
 
 where('mvn')('Java', () => {
+  const JAVA = {
+    ...SHOP,
+    platform: 'java',
+    code: 'SentryJava$PaymentException',
+    cause: 'java.lang.NumberFormatException',
+    inApp: 'SentryJava.chargeCard',
+  }
   let classpath: string
   beforeAll(async () => {
-    const folder = await once('java-8.62.0-1.68.0', async (folder) => {
+    const folder = await once('java-8.62.0-1.68.0-limited', async (folder) => {
       writeFileSync(join(folder, 'pom.xml'), POM)
       await run('mvn', ['--batch-mode', '--quiet', 'dependency:copy-dependencies'], { cwd: folder })
       const jars = join(folder, 'target/dependency/*')
-      const sources = ['SentryJava.java', 'OtelJava.java'].map((name) => join(CLIENTS, name))
+      const sources = ['SentryJava.java', 'SentryLimited.java', 'OtelJava.java'].map((name) =>
+        join(CLIENTS, name),
+      )
       await run('javac', ['-cp', jars, '-d', join(folder, 'out'), ...sources])
     })
     classpath = [join(folder, 'out'), join(folder, 'target/dependency/*')].join(delimiter)
@@ -142,14 +168,15 @@ where('mvn')('Java', () => {
 
   test('io.sentry', async () => {
     await send(site, program('SentryJava'))
-    expectSentry(await eventsOf(site, 3), {
-      ...SHOP,
-      platform: 'java',
-      code: 'SentryJava$PaymentException',
-      cause: 'java.lang.NumberFormatException',
-      inApp: 'SentryJava.chargeCard',
-    })
+    expectSentry(await eventsOf(site, 3), JAVA)
   })
+
+  test('io.sentry with ClickHouse away: told yes, and afterwards all is there, once', async () => {
+    expectSentry(await keptWithoutStore(program('SentryJava'), 3), JAVA)
+  })
+
+  test('io.sentry over its limit: one no, and quiet about errors, not about the rest', () =>
+    goesQuiet(program('SentryLimited')))
 
   test('OpenTelemetry in protobuf with gzip', async () => {
     await send(site, program('OtelJava'))
@@ -162,26 +189,33 @@ where('mvn')('Java', () => {
 })
 
 where('cargo')('Rust', () => {
-  let program: string
+  const RUST = { ...SHOP, platform: 'rust', cause: 'ParseIntError', inApp: 'shop::main' }
+  let folder: string
   beforeAll(async () => {
-    const folder = await once('rust-0.49.5', async (folder) => {
-      mkdirSync(join(folder, 'src'), { recursive: true })
+    folder = await once('rust-0.49.5-limited', async (folder) => {
+      mkdirSync(join(folder, 'src/bin'), { recursive: true })
       writeFileSync(join(folder, 'Cargo.toml'), CARGO)
       copyFileSync(join(CLIENTS, 'sentry_rust.rs'), join(folder, 'src/main.rs'))
+      copyFileSync(join(CLIENTS, 'sentry_limited.rs'), join(folder, 'src/bin/limited.rs'))
       await run('cargo', ['build', '--quiet'], { cwd: folder })
     })
-    program = join(folder, 'target/debug/shop')
+  })
+  const program = (name: string): Client => ({
+    command: join(folder, 'target/debug', name),
+    args: [],
   })
 
   test('sentry', async () => {
-    await send(site, { command: program, args: [] })
-    expectSentry(await eventsOf(site, 3), {
-      ...SHOP,
-      platform: 'rust',
-      cause: 'ParseIntError',
-      inApp: 'shop::main',
-    })
+    await send(site, program('shop'))
+    expectSentry(await eventsOf(site, 3), RUST)
   })
+
+  test('sentry with ClickHouse away: told yes, and afterwards all is there, once', async () => {
+    expectSentry(await keptWithoutStore(program('shop'), 3), RUST)
+  })
+
+  test('sentry over its limit: one no, and quiet about errors, not about the rest', () =>
+    goesQuiet(program('limited')))
 })
 
 const POM = `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
