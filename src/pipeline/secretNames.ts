@@ -7,7 +7,7 @@ const SECRET_WORDS = new Set(
     'authentication cookie jwt bearer apikey apisecret accesskey secretkey privatekey apitoken ' +
     'accesstoken authtoken refreshtoken idtoken sessiontoken csrftoken xsrftoken clientsecret ' +
     'userpassword dbpassword authkey sessionid sessionkey phpsessid jsessionid sessid sid csrf xsrf ' +
-    'ssn cvv cvc otp totp cardnumber setcookie creditcard pw pswd passwort kennwort contrasena senha'
+    'pgpassword creds ssn cvv cvc otp totp cardnumber setcookie creditcard pw pswd passwort kennwort contrasena senha'
   ).split(' '),
 )
 const PLURAL_WORDS = new Set(['tokens', 'secrets', 'cookies', 'apikeys'])
@@ -17,7 +17,8 @@ const SECRET_PAIRS = new Set(
     'shared key,ssh key,session id,session key,card number,pass word,pass phrase,amz signature,' +
     'goog signature,set cookie,credit card,security code,security answer,recovery code,recovery codes,' +
     'backup code,backup codes,recovery phrase,seed phrase,mnemonic phrase,pin code,service key,' +
-    'consumer key,license key,deploy key,storage key,subscription key,client assertion'
+    'consumer key,license key,deploy key,storage key,subscription key,client assertion,' +
+    'verification code,confirmation code,login code,mfa code'
   ).split(','),
 )
 /** A name that ends so tells about a secret; it does not hold one: `tokenCount`, `password_length`. */

@@ -10,6 +10,8 @@ const NOTHING = new Set('null undefined true false none nil nan'.split(' '))
 const WEAK_IN_PROSE = new Set(
   'auth sid pass cookie cookies bearer otp csrf authentication'.split(' '),
 )
+/** What is made of few digits, also in prose: `ssn: 078-05-1120`. */
+const NUMERIC = new Set('ssn cvv cvc cvv2 otp'.split(' '))
 const SCHEMES = /^(?:bearer|basic|digest|token|negotiate|apikey|api-key)[ \t]+[^ \t]/i
 const NAME_CHARS_MAX = 64
 /** How far a value is read before it is decided whether it is one, so that time stays linear. */
@@ -115,10 +117,10 @@ function nameBefore(text: string, at: number, floor: number): Name | undefined {
   while (start > startMin && isNameChar(text, start - 1)) start--
   if (end - start < 2) return undefined
   const own = text.slice(start, end)
-  if (end - start > 3 || text.charCodeAt(start - 1) !== 0x20 || !/^(?:id|key)$/i.test(own)) {
+  if (end - start > 4 || text.charCodeAt(start - 1) !== 0x20 || !/^(?:id|key|code)$/i.test(own)) {
     return { text: own, start, isQuoted, isSpaced }
   }
-  // `session id: …`, `API key: …`
+  // `session id: …`, `API key: …`, `recovery code: …`
   const word = /[a-z]{3,16}$/i.exec(text.slice(Math.max(floor, start - 18), start - 1))?.[0] ?? ''
   return { text: `${word}_${own}`, start: start - 1 - word.length, isQuoted, isSpaced }
 }
@@ -214,8 +216,11 @@ function tightSpan(text: string, start: number): Span | undefined {
 }
 
 function proseSpan(text: string, start: number, name: Name, isTold: boolean): Span | undefined {
-  if (WEAK_IN_PROSE.has(name.text.toLowerCase()) || isTemplate(text, start)) return undefined
+  if (isTemplate(text, start)) return undefined
   const run = text.slice(start, runEnd(text, start, start + DECIDED_BY_CHARS))
+  if (NUMERIC.has(name.text.toLowerCase()) && /^\d[\d-]{1,9}\d$/.test(run))
+    return [start, start + run.length]
+  if (WEAK_IN_PROSE.has(name.text.toLowerCase())) return undefined
   if (run.length < 5 || /[([]/.test(run) || /^[\d:.,TZ+-]*$/.test(run) !== /^\d{6,}$/.test(run)) {
     return undefined
   }

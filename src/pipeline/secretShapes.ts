@@ -101,6 +101,11 @@ const SHAPES: readonly Shape[] = [
   // Databricks, Pulumi: as many hexadecimal digits.
   { prefix: 'dapi', body: DIGIT | LOWER, charsMin: 32, charsMax: 32, needs: [DIGIT] },
   { prefix: 'pul-', body: DIGIT | LOWER, charsMin: 40, charsMax: 40, needs: [DIGIT] },
+  { prefix: 'SK', body: DIGIT | LOWER, charsMin: 32, charsMax: 32, needs: [DIGIT, LOWER] },
+  { prefix: 's.', body: ALNUM, charsMin: 24, charsMax: 24, needs: [DIGIT, UPPER, LOWER] },
+  { prefix: 'EAA', body: ALNUM, charsMin: 37, needs: [DIGIT, UPPER, LOWER] },
+  { prefix: 'secret_', body: ALNUM, charsMin: 40, charsMax: 50, needs: [DIGIT, UPPER, LOWER] },
+  { prefix: 'NRII-', body: WORD, charsMin: 30 },
   { prefix: 'LTAI', body: ALNUM, charsMin: 16, charsMax: 24, needs: [DIGIT] },
   { prefix: 'ABSK', body: ALNUM | TOKEN_SIGN, charsMin: 80 },
   { prefix: 'ops_', next: 'eyJ', body: WORD | TOKEN_SIGN, charsMin: 40 },
