@@ -135,6 +135,7 @@ async function hangs({ server, random }: Target): Promise<void> {
 }
 
 async function bothDie(target: Target): Promise<void> {
+  await target.world.hurt()
   const pid = target.world.engine.pid()
   if (pid !== undefined) process.kill(pid, 'SIGKILL')
   await dies(target, 0)
@@ -243,10 +244,16 @@ async function secondOwner({ server, world }: Target): Promise<void> {
 }
 
 async function clickhouseDies({ world }: Target): Promise<void> {
+  await world.hurt()
   const pid = world.engine.pid()
   if (pid !== undefined) process.kill(pid, 'SIGKILL')
   await clickhouseAnswers(world)
 }
+
+/** What can be done to a ClickHouse that runs elsewhere. */
+export const OUTSIDE_FAULTS: readonly [Fault, ...Fault[]] = [
+  { name: 'ClickHouse: one of its servers is hurt', weight: 1, run: clickhouseDies },
+]
 
 async function diesAgain(target: Target): Promise<void> {
   const { world, random } = target

@@ -10,6 +10,7 @@ import type { Destroyed } from './damage.ts'
 import { createEvents } from './events.ts'
 import {
   CLICKHOUSE_FAULTS,
+  OUTSIDE_FAULTS,
   draw,
   SERVER_FAULTS,
   SERVER_FAULTS_ON_SOUND_DISKS,
@@ -26,6 +27,9 @@ const HELP = `npm run chaos -- [--faults 200] [--events 1000000] [--seed N] [--q
   --sound   no spoilt segment files: a broken disk that meets a killed ClickHouse may cost a double
   --write   puts the result into docs/reliability.md
   --keep    leaves the folder with all logs
+  --clickhouse URL [--cluster NAME [--hosts URL,URL]] [--hurt 'COMMAND']
+            a ClickHouse that runs elsewhere, its login in the URL, with no database chaos yet; COMMAND
+            kills one of its servers, and is run where an embedded one would be killed
 `
 const RUN_MS_MAX = 900_000
 
@@ -38,6 +42,10 @@ const { values: asked } = parseArgs({
     sound: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
+    clickhouse: { type: 'string' },
+    cluster: { type: 'string' },
+    hosts: { type: 'string' },
+    hurt: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 })
@@ -46,6 +54,7 @@ if (asked.help) {
   process.exit(0)
 }
 const serverFaults = asked.sound ? SERVER_FAULTS_ON_SOUND_DISKS : SERVER_FAULTS
+const storeFaults = asked.clickhouse === undefined ? CLICKHOUSE_FAULTS : OUTSIDE_FAULTS
 const seed = Number(asked.seed ?? Math.floor(Math.random() * 1_000_000))
 const faults = Number(asked.faults ?? (asked.quick ? 40 : 200))
 const wanted = Number(asked.events ?? (asked.quick ? 100_000 : 1_000_000))
@@ -60,7 +69,7 @@ if (smallDisk === undefined) {
 let world: World | undefined
 let good = false
 try {
-  world = await openWorld({ folder, smallDisk })
+  world = await openWorld({ folder, smallDisk, ...elsewhere() })
   const report = await run(world)
   process.stdout.write(textOf(report))
   good = isGood(report)
@@ -75,6 +84,16 @@ try {
   else process.stdout.write(`chaos: logs and data are in ${folder}\n`)
 }
 process.exit(good ? 0 : 1)
+
+function elsewhere() {
+  const { clickhouse: url, cluster, hosts, hurt } = asked
+  if (url === undefined) return {}
+  const settings = {
+    ...(cluster !== undefined && { CLICKHOUSE_CLUSTER: cluster }),
+    ...(hosts !== undefined && { CLICKHOUSE_CLUSTER_HOSTS: hosts }),
+  }
+  return { outside: { url, hurt }, settings }
+}
 
 async function run(world: World): Promise<Report> {
   const startedMs = performance.now()
@@ -98,7 +117,7 @@ async function run(world: World): Promise<Report> {
     }
     while (left > 0 && performance.now() - startedMs < RUN_MS_MAX) {
       left -= 1
-      const fault = draw(server === undefined ? CLICKHOUSE_FAULTS : serverFaults, random)
+      const fault = draw(server === undefined ? storeFaults : serverFaults, random)
       await fault.run(target)
       done.set(fault.name, (done.get(fault.name) ?? 0) + 1)
       await sleep(random.whole(200, server === undefined ? 6_000 : 2_500))

@@ -1,8 +1,9 @@
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { exec, execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { cpSync, mkdirSync, openSync, closeSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { startEmbedded, type Embedded } from '../../src/node/embedded.ts'
 import { APPS } from './events.ts'
 import type { Control } from './preload.ts'
@@ -40,7 +41,9 @@ export interface Server {
 
 /** All processes of a run. */
 export interface World {
-  readonly engine: Embedded
+  readonly engine: Pick<Embedded, 'url' | 'pid' | 'close'>
+  /** Hurts a ClickHouse that runs elsewhere; does nothing where `engine` is a process of ours. */
+  readonly hurt: () => Promise<void>
   readonly servers: readonly [Server, Server]
   /** Stops ClickHouse in its tracks until as many have released it as held it. */
   readonly hold: () => void
@@ -57,14 +60,25 @@ export interface WorldOptions {
   readonly smallDisk: string | undefined
   /** Settings of both servers, beside those of every run or in their place. */
   readonly settings?: Readonly<Record<string, string>>
+  /** A ClickHouse that runs elsewhere, without the database of the run; else an embedded one is started. */
+  readonly outside?: Outside | undefined
+}
+
+interface Outside {
+  readonly url: string
+  /** A shell command that kills one of its servers, and has it come back. */
+  readonly hurt: string | undefined
 }
 
 /** Starts ClickHouse, makes the schema, and two servers with a folder each. */
 export async function openWorld(options: WorldOptions): Promise<World> {
-  const { folder, smallDisk, settings = {} } = options
+  const { folder, smallDisk, outside, settings = {} } = options
   const program = ownProgram(folder)
   const violations: string[] = []
-  const engine = await startEmbedded({ dataDir: join(folder, 'clickhouse'), say: () => undefined })
+  const engine =
+    outside === undefined
+      ? await startEmbedded({ dataDir: join(folder, 'clickhouse'), say: () => undefined })
+      : await elsewhere(outside.url)
   const common = { folder, program, violations, settings, clickhouse: engine.url }
   await migrate(common)
   const a = await openServer({ ...common, name: 'a', dataDir: join(folder, 'a'), production: true })
@@ -83,6 +97,7 @@ export async function openWorld(options: WorldOptions): Promise<World> {
   }
   return {
     engine,
+    hurt: () => (outside?.hurt === undefined ? Promise.resolve() : run(outside.hurt, violations)),
     servers: [a, b],
     hold() {
       holders += 1
@@ -116,9 +131,27 @@ interface Common {
   readonly clickhouse: string
 }
 
-async function migrate({ program, clickhouse }: Common): Promise<void> {
+async function elsewhere(url: string): Promise<World['engine']> {
+  const answer = await fetch(url, { method: 'POST', body: `EXISTS DATABASE ${DATABASE}` })
+  const text = (await answer.text()).trim()
+  if (text === '0') return { url, pid: () => undefined, close: () => Promise.resolve() }
+  throw new Error(`The database ${DATABASE} of an earlier run is there, or cannot be: ${text}`)
+}
+
+async function run(command: string, violations: string[]): Promise<void> {
+  try {
+    await promisify(exec)(command)
+  } catch (error) {
+    violations.push(`--hurt failed: ${String(error)}`)
+  }
+}
+
+async function migrate({ program, clickhouse, settings }: Common): Promise<void> {
   const child = spawn(process.execPath, [program, 'migrate'], {
-    env: { ...process.env, CLICKHOUSE_HOST: clickhouse, CLICKHOUSE_DATABASE: DATABASE },
+    env: {
+      ...process.env,
+      ...{ ...settings, CLICKHOUSE_HOST: clickhouse, CLICKHOUSE_DATABASE: DATABASE },
+    },
     stdio: ['ignore', 'ignore', 'inherit'],
   })
   const { code } = await endOf(child)
