@@ -6,7 +6,8 @@ import { Environment, SECRET_SETTINGS } from '../src/config.ts'
 export const OF_THE_CHART: readonly string[] = [
   ...['NODE_ENV', 'PORT', 'HOST', 'METRICS_PORT', 'DATA_DIR', 'APPS', 'READY_WITHOUT_STORE'],
   ...['CLICKHOUSE_HOST', 'CLICKHOUSE_USER', 'CLICKHOUSE_PASSWORD', 'CLICKHOUSE_DATABASE'],
-  ...['CLICKHOUSE_READER_USER', 'CLICKHOUSE_CA_FILE', 'KEYS_DIR'],
+  ...['CLICKHOUSE_READER_USER', 'CLICKHOUSE_CA_FILE', 'CLICKHOUSE_CLUSTER'],
+  ...['CLICKHOUSE_CLUSTER_HOSTS', 'KEYS_DIR'],
   // The schema Job has a login of its own; the server needs none.
   'CLICKHOUSE_MIGRATOR_USER',
   ...SECRET_SETTINGS.filter((name) => name !== 'CLICKHOUSE_PASSWORD'),

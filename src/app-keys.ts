@@ -61,7 +61,8 @@ export function openForgetting(
   host: Host,
   spool: Pick<Spool, 'settle' | 'dropAside'>,
 ) {
-  const forgets = createForgets(databaseOf(config, host))
+  const { cluster } = config.clickhouse
+  const forgets = createForgets({ ...databaseOf(config, host), cluster })
   const { telemetry, nowMs } = host
   const forgetting = createForgetting({
     forgets,

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { AppSetting } from './app-setting.ts'
+import { clickhouseProblems, clusterOf, clusterSettings } from './clickhouse-setting.ts'
 import { signInOf, signInProblems, signInSettings } from './sign-in-setting.ts'
 import { watchOf, watchSettings } from './watch-setting.ts'
 
@@ -116,6 +117,7 @@ export const Environment = z.object({
     .regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'must be a plain identifier')
     .default('error_ingestor')
     .describe('Database of all tables.'),
+  ...clusterSettings,
   CLICKHOUSE_TIMEOUT_MS: milliseconds
     .min(1_000)
     .default(30_000)
@@ -241,6 +243,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>) {
       migrator: loginOf(e.CLICKHOUSE_MIGRATOR_USER, e.CLICKHOUSE_MIGRATOR_PASSWORD),
       caFile: e.CLICKHOUSE_CA_FILE,
       database: e.CLICKHOUSE_DATABASE,
+      /** Undefined: one server. */
+      cluster: clusterOf(e),
       timeoutMs: e.CLICKHOUSE_TIMEOUT_MS,
     },
     dataDir: e.DATA_DIR,
@@ -341,14 +345,7 @@ function crossFieldProblems(e: z.infer<typeof Environment>, production: boolean)
   if (production && keys.some((key) => key.length < KEY_CHARS_MIN)) {
     problems.push(`APPS: a key must have at least ${KEY_CHARS_MIN} characters.`)
   }
-  for (const role of ['READER', 'MIGRATOR'] as const) {
-    if (e[`CLICKHOUSE_${role}_PASSWORD`] !== '' && e[`CLICKHOUSE_${role}_USER`] === undefined) {
-      problems.push(`CLICKHOUSE_${role}_PASSWORD: set CLICKHOUSE_${role}_USER too.`)
-    }
-  }
-  if (e.CLICKHOUSE_CA_FILE !== undefined && e.CLICKHOUSE_HOST?.startsWith('https:') !== true) {
-    problems.push('CLICKHOUSE_CA_FILE: is for a CLICKHOUSE_HOST that begins with https://.')
-  }
+  problems.push(...clickhouseProblems(e))
   if (e.ADMIN_KEY !== undefined && keys.includes(e.ADMIN_KEY)) {
     problems.push('ADMIN_KEY: stands in APPS too; keep one of them.')
   }

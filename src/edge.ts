@@ -3,6 +3,7 @@ import { ConfigError, readConfig, requireSomeKey } from './config.ts'
 import { directClient } from './http/access.ts'
 import { directSpool } from './pipeline/direct.ts'
 import { digest } from './pipeline/digest.ts'
+import { placed } from './store/cluster.ts'
 import { webClickHouse } from './store/webclient.ts'
 import { webInflate } from './http/inflate.ts'
 
@@ -37,7 +38,7 @@ function open(env: Env): Promise<App> {
   const config = readConfig(env)
   requireSomeKey(config)
   const { host = 'http://localhost:8123', user, password, reader } = config.clickhouse
-  const { database, timeoutMs, caFile } = config.clickhouse
+  const { database, timeoutMs, caFile, cluster } = config.clickhouse
   if (host === 'embedded') {
     throw new ConfigError(['CLICKHOUSE_HOST: there is no embedded ClickHouse at the edge.'])
   }
@@ -46,8 +47,10 @@ function open(env: Env): Promise<App> {
       'CLICKHOUSE_CA_FILE: the edge has no files; its own list of CAs counts.',
     ])
   }
-  const connect = (login: { readonly user: string; readonly password: string }) =>
-    webClickHouse({ ...login, url: host, database, timeoutMs })
+  const connect = (login: { readonly user: string; readonly password: string }) => {
+    const open = (url: string) => webClickHouse({ ...login, url, database, timeoutMs })
+    return placed(open(host), { url: host, database, cluster }, open)
+  }
   const writer = connect({ user, password })
   return createApp(config, {
     telemetry: {

@@ -22,6 +22,7 @@ const RINGS: Readonly<Record<string, Ring>> = {
 const WORDS = [
   'administration.ts',
   'app-setting.ts',
+  'clickhouse-setting.ts',
   'occurrence.ts',
   'refusal.ts',
   'sign-in-setting.ts',

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { ConfigError, type Config } from '../config.ts'
 import type { ClickHouse } from '../store/clickhouse.ts'
+import { placed } from '../store/cluster.ts'
 import { nodeClickHouse } from './clickhouse.ts'
 import { startEmbedded, type Embedded } from './embedded.ts'
 
@@ -64,16 +65,26 @@ function remote(
   url: string,
   traceparent: ChooseDeps['traceparent'],
 ): ChosenClickHouse {
-  const { user, password, reader, migrator, database, timeoutMs, caFile } = config.clickhouse
+  const { user, password, reader, migrator, database, timeoutMs, caFile, cluster } =
+    config.clickhouse
   const ca = caFile === undefined ? undefined : readCa(caFile)
   const place = { url, database, timeoutMs, ca, traceparent }
-  const asWriter = nodeClickHouse({ ...place, user, password })
+  const opened: ReturnType<typeof nodeClickHouse>[] = []
+  const open = (options: typeof place & NonNullable<typeof reader>) => {
+    const client = nodeClickHouse(options)
+    opened.push(client)
+    return client
+  }
+  const connect = (options: Parameters<typeof open>[0]) =>
+    placed(open(options), { url, database, cluster }, (host) => open({ ...options, url: host }))
+  const asWriter = connect({ ...place, user, password })
   // Connections of their own: what one user may do must not depend on who was here before.
   const as = (login: typeof reader) =>
-    login === undefined ? asWriter : nodeClickHouse({ ...place, url: withoutLogin(url), ...login })
+    login === undefined ? asWriter : connect({ ...place, url: withoutLogin(url), ...login })
   const [asReader, asMigrator] = [as(reader), as(migrator)]
   // Without what may stand before the @: nobody wants a password on the screen.
-  const where = `${new URL(url).origin}, database ${database}`
+  const at = cluster === undefined ? '' : `, cluster ${cluster.name}`
+  const where = `${new URL(url).origin}${at}, database ${database}`
   return {
     clickhouse: asWriter,
     reader: asReader,
@@ -82,7 +93,7 @@ function remote(
     ...{ url, ca },
     where,
     async close() {
-      for (const client of new Set([asReader, asMigrator, asWriter])) await client.close()
+      for (const client of opened) await client.close()
     },
   }
 }

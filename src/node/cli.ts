@@ -10,6 +10,7 @@ import { startServer, type RunningServer } from './server.ts'
 import { letHeapGrow } from './heap.ts'
 import { withSecretFiles } from './secrets.ts'
 import { UsageError } from './spool-io.ts'
+import { ClusterError } from '../store/cluster.ts'
 import { migrate, plan } from '../store/migrate.ts'
 import { VERSION } from '../version.ts'
 
@@ -250,7 +251,8 @@ async function runMigrations({ planOnly, waitSeconds }: Asked): Promise<void> {
   const say = (sentence: string) => print(`${sentence}\n`)
   const chosen = await chooseClickHouse(config, { say: (_level, text) => say(text) })
   const { retentionDays, retentionDaysOfApps } = config
-  const options = { database: config.clickhouse.database, retentionDays, retentionDaysOfApps }
+  const { database, cluster } = config.clickhouse
+  const options = { database, cluster, retentionDays, retentionDaysOfApps }
   try {
     // Every step may be repeated, so the whole of it is what is tried again.
     await whileAway(waitSeconds, chosen.where, async () => {
@@ -282,7 +284,8 @@ async function whileAway(
       await run()
       return
     } catch (error) {
-      if (error instanceof ClickHouseError || performance.now() >= until) throw error
+      const isAnswer = error instanceof ClickHouseError || error instanceof ClusterError
+      if (isAnswer || performance.now() >= until) throw error
       if (tries === 1) {
         const why = sentenceOf(error)
         print(

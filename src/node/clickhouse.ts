@@ -192,11 +192,15 @@ function baseSettings(server: Server): ClickHouseSettings {
   }
 }
 
+/** What is asked or done before there is a database. */
+const BEFORE_DATABASE =
+  /^\s*(?:CREATE|DROP)\s+DATABASE\b|\bFROM (?:system\.(?:clusters|table_engines)|clusterAllReplicas)\b/i
+
 /** A header and not the client's own option, because the database must be made without being in it. */
 function inDatabase(server: Server, sql: string): { http_headers?: Record<string, string> } {
   const traceparent = server.traceparent?.()
   const trace = traceparent === undefined ? undefined : { traceparent }
-  if (server.database === undefined || /^\s*(CREATE|DROP)\s+DATABASE\b/i.test(sql)) {
+  if (server.database === undefined || BEFORE_DATABASE.test(sql)) {
     return trace === undefined ? {} : { http_headers: trace }
   }
   return { http_headers: { 'X-ClickHouse-Database': server.database, ...trace } }

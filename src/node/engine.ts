@@ -6,9 +6,11 @@ import { open, load, DataType } from 'ffi-rs'
 const EARLY_EXIT_CODE = 70
 const INPUT_CLOSED_WITHIN_MS = 200
 
-const [library, configFile, dataDir, port] = process.argv.slice(2)
+const [library, configFile, dataDir, port, tcp] = process.argv.slice(2)
 if (library === undefined || configFile === undefined || dataDir === undefined || !port) {
-  process.stderr.write('Started by the server only: engine <library> <config> <folder> <port>\n')
+  process.stderr.write(
+    'Started by the server only: engine <library> <config> <folder> <port> [tcp]\n',
+  )
   process.exit(64)
 }
 
@@ -19,8 +21,9 @@ serveUntilInputCloses(library, [
   `--path=${dataDir}`,
   `--http_port=${port}`,
   '--listen_host=127.0.0.1',
+  // With TCP, on the port of its configuration, it can be one of several; only our tests need that.
   // `-` and not /dev/stdin: Node's pipes are socket pairs, which cannot be opened again (ENXIO).
-  `--query=SYSTEM START LISTEN HTTP; SELECT * FROM file('-', LineAsString) FORMAT Null`,
+  `--query=SYSTEM START LISTEN HTTP; ${tcp === undefined ? '' : 'SYSTEM START LISTEN TCP; '}SELECT * FROM file('-', LineAsString) FORMAT Null`,
 ])
 
 // On failure the engine has written why to standard error, and returns as it does on success.

@@ -6,6 +6,7 @@ import { readConfig, requireSomeKey, type Config } from '../config.ts'
 import type { Host } from '../host.ts'
 import type { Registrations } from '../keys/registrations.ts'
 import type { KeySync } from '../keys/sync.ts'
+import { ClusterError } from '../store/cluster.ts'
 import { migrate } from '../store/migrate.ts'
 import { VERSION } from '../version.ts'
 import { watchCertificates } from './certificates.ts'
@@ -198,10 +199,11 @@ async function migrated(
   { say }: NodeTelemetry,
 ): Promise<() => Promise<void>> {
   if (config.production && !embedded) return () => Promise.resolve()
-  const { database } = config.clickhouse
+  const { database, cluster } = config.clickhouse
   const run = () =>
     migrate(migrator, {
       database,
+      cluster,
       retentionDays: config.retentionDays,
       retentionDaysOfApps: config.retentionDaysOfApps,
       say: (sentence) => say('info', sentence),
@@ -211,7 +213,7 @@ async function migrated(
     return () => Promise.resolve()
   } catch (error) {
     // What ClickHouse itself refuses, a retry will not mend.
-    if (embedded || error instanceof ClickHouseError) {
+    if (embedded || error instanceof ClickHouseError || error instanceof ClusterError) {
       const words = error instanceof Error ? error.message : String(error)
       throw new Error(`ClickHouse (${where}) refuses the schema: ${words}`, { cause: error })
     }

@@ -1,6 +1,8 @@
 import { z } from 'zod'
 import type { Forget } from '../administration.ts'
 import type { ClickHouse } from './clickhouse.ts'
+import { localDatabase } from './cluster.ts'
+import type { Cluster } from './cluster.ts'
 import {
   beginWriting,
   writeNullableTime,
@@ -50,10 +52,16 @@ const Row = z
 export function createForgets({
   clickhouse,
   database,
+  cluster,
 }: {
   readonly clickhouse: ClickHouse
   readonly database: string
+  readonly cluster?: Cluster | undefined
 }): Forgets {
+  const mutations =
+    cluster === undefined
+      ? { mutations: 'system', own: database }
+      : { mutations: database, own: localDatabase(database) }
   const select = async (name: string, where: string, params: Record<string, unknown>) => {
     const rows = await clickhouse.query(
       `/* error-ingestor:${name} */ ${SELECT} WHERE ${where} ORDER BY requested_at, id`,
@@ -104,9 +112,13 @@ export function createForgets({
       await clickhouse.command(FORGET, params, { settings })
     },
     async remains(forget) {
-      const rows = await clickhouse.query(REMAINS, ofUser(forget), {
-        settings: { max_execution_time: 60 },
-      })
+      const rows = await clickhouse.query(
+        REMAINS,
+        { ...ofUser(forget), ...mutations },
+        {
+          settings: { max_execution_time: 60 },
+        },
+      )
       const [row] = z
         .array(z.object({ events: z.coerce.number(), deleting: z.coerce.number() }))
         .parse(rows)
@@ -151,6 +163,6 @@ const REMAINS = `
   /* error-ingestor:forget-remains */
   SELECT
     (SELECT count() FROM {database: Identifier}.occurrences WHERE ${OF_USER}) AS events,
-    (SELECT count() FROM system.mutations
-      WHERE database = {database: String} AND table = 'occurrences' AND NOT is_done
+    (SELECT count() FROM {mutations: Identifier}.mutations
+      WHERE database = {own: String} AND table = 'occurrences' AND NOT is_done
         AND position(command, {id: String}) > 0) AS deleting`

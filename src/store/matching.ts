@@ -21,14 +21,20 @@ export type Ask = (
 /** The events themselves. */
 export const EVENTS_TABLE = '{database: Identifier}.occurrences'
 
-/** Ids of {appId} with more than one row: those found already, and those that arrived since the last search. */
+/**
+ * Ids of {appId} with more than one row: those found already, and those that arrived since the last
+ * search. Each shard of a cluster searches its own: the one that is behind says how far back to look.
+ */
 export const DOUBLES = `
   SELECT id FROM {database: Identifier}.doubles WHERE app_id = {appId: String}
   UNION DISTINCT
   SELECT id FROM {database: Identifier}.arrivals
   WHERE app_id = {appId: String} AND stored_at >= (
-    SELECT greatest(max(found_at), toDateTime(60, 'UTC')) - INTERVAL 1 MINUTE
-    FROM {database: Identifier}.doubles WHERE app_id = '')
+    SELECT greatest(if(count() < max(shards), toDateTime(0, 'UTC'), min(until)), toDateTime(60, 'UTC'))
+      - INTERVAL 1 MINUTE
+    FROM (
+      SELECT max(found_at) AS until, any(shardCount()) AS shards
+      FROM {database: Identifier}.doubles WHERE app_id = '' GROUP BY shardNum()))
   GROUP BY id HAVING count() > 1`
 
 /** Which row of an id counts: received first; then anything, as long as it is always the same. */

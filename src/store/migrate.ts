@@ -1,5 +1,16 @@
 import { z } from 'zod'
 import type { ClickHouse } from './clickhouse.ts'
+import {
+  checkCluster,
+  clusterStart,
+  ClusterError,
+  distributedTables,
+  isCloud,
+  localDatabase,
+  readyServers,
+  withKeptTokens,
+} from './cluster.ts'
+import type { Cluster } from './cluster.ts'
 import occurrences from './migrations/0001_occurrences.sql'
 import sourceMaps from './migrations/0002_source_maps.sql'
 import keys from './migrations/0003_keys.sql'
@@ -59,6 +70,8 @@ interface Retention {
 export interface MigrateOptions extends Retention {
   /** A plain identifier; made where it does not exist. */
   readonly database: string
+  /** Of which `clickhouse` must then be a `clustered` one; absent for one server. */
+  readonly cluster?: Cluster | undefined
   /** Hears one sentence for each step that is taken. */
   readonly say: (sentence: string) => void
 }
@@ -67,7 +80,7 @@ export interface MigrateOptions extends Retention {
 export interface Step {
   /** What it does, in a sentence. */
   readonly title: string
-  /** SQL with a `{database: Identifier}` placeholder, in order; each may be repeated. */
+  /** SQL with placeholders for the names of databases, in order; each may be repeated. */
   readonly statements: readonly string[]
 }
 
@@ -75,7 +88,7 @@ export interface Step {
  * Brings the schema to {@link SCHEMA_VERSION} and the retention to what is asked. Idempotent, safe
  * when several run at once, and a run killed anywhere is completed by the next. A schema newer than
  * this code is left as it is: that is a rollback.
- * @throws what the client rejects with.
+ * @throws what the client rejects with; ClusterError.
  */
 export async function migrate(
   clickhouse: ClickHouse,
@@ -86,15 +99,16 @@ export async function migrate(
     options.say(title)
     for (const statement of statements) await run(clickhouse, statement, options.database)
   }
+  if (options.cluster !== undefined) await checkReady(clickhouse, options.cluster, options.database)
   return { from, to: Math.max(from, SCHEMA_VERSION) }
 }
 
 /** What {@link migrate} would do now, without doing it. `from` is 0 where there is no schema. */
 export async function plan(
   clickhouse: ClickHouse,
-  { database, retentionDays, retentionDaysOfApps = {} }: Omit<MigrateOptions, 'say'>,
+  { database, cluster, retentionDays, retentionDaysOfApps = {} }: Omit<MigrateOptions, 'say'>,
 ): Promise<{ readonly from: number; readonly steps: readonly Step[] }> {
-  const from = await appliedVersion(clickhouse, database)
+  const from = await versionOf(clickhouse, database, cluster)
   if (from > SCHEMA_VERSION) return { from, steps: [] }
   const steps = MIGRATIONS.filter(({ version }) => version > from).map(toStep)
   if (from === 0) steps.unshift({ title: `Making the database ${database}.`, statements: START })
@@ -103,7 +117,59 @@ export async function plan(
   const here = Object.entries(retentionDaysOfApps)
   const retention = { retentionDays, apps: new Map([...told, ...here]) }
   if (applied !== wordsOf(retention)) steps.push(retentionStep(retention, new Map(here)))
-  return { from, steps }
+  if (cluster !== undefined) return { from, steps: spread(steps, cluster, database) }
+  if (steps.length === 0 || !(await isCloud(clickhouse))) return { from, steps }
+  const kept = ({ title, statements }: Step) => ({
+    title,
+    statements: statements.map(withKeptTokens),
+  })
+  return { from, steps: steps.map(kept) }
+}
+
+/** The same steps for a cluster: behind what changes a table, that table is put before all servers. */
+function spread(steps: readonly Step[], cluster: Cluster, database: string): Step[] {
+  const all = [...START, ...MIGRATIONS.flatMap(({ sql }) => splitStatements(sql))]
+  return steps.map(({ title, statements }) => {
+    const starts = statements === START
+    const changes = statements.filter((sql) => !isFilling(sql))
+    const fills = statements.filter((sql) => isFilling(sql) && !FILLS_BEFORE_CLUSTERS.has(sql))
+    // The comment and the age of rows are not the business of the tables of all servers.
+    const changed = changes.filter((sql) => !/\bMODIFY (?:TTL|COMMENT)\b/.test(sql))
+    const tables = distributedTables(changed, all, cluster, database)
+    if (tables.length === 0) return { title, statements }
+    const start = starts ? clusterStart(cluster) : []
+    return { title, statements: [...start, ...changes, ...tables, ...fills] }
+  })
+}
+
+const isFilling = (sql: string) => /^INSERT /m.test(sql)
+
+/**
+ * Version 5 tells its views what was stored before them. A cluster has had them from its first event
+ * on, and a server that joins must not make it doubt its counts.
+ */
+const FILLS_BEFORE_CLUSTERS: ReadonlySet<string> = new Set(
+  splitStatements(rollups).filter(isFilling),
+)
+
+/** 0 also where a server of the cluster has no tables yet: all is repeatable, so all is done again. */
+async function versionOf(
+  clickhouse: ClickHouse,
+  database: string,
+  cluster: Cluster | undefined,
+): Promise<number> {
+  if (cluster === undefined) return appliedVersion(clickhouse, database)
+  await checkCluster(clickhouse, cluster)
+  const { servers, ready } = await readyServers(clickhouse, cluster, database)
+  return ready < servers ? 0 : appliedVersion(clickhouse, database)
+}
+
+async function checkReady(clickhouse: ClickHouse, cluster: Cluster, database: string) {
+  const { servers, ready } = await readyServers(clickhouse, cluster, database)
+  if (ready === servers) return
+  throw new ClusterError(
+    `Only ${String(ready)} of the ${String(servers)} servers of the cluster ${cluster.name} have the tables: CLICKHOUSE_CLUSTER_HOSTS must name each of them.`,
+  )
 }
 
 /**
@@ -262,8 +328,10 @@ function literal(text: string): string {
 async function appliedRetention(clickhouse: ClickHouse, database: string): Promise<string> {
   const rows = await clickhouse.query(
     `/* error-ingestor:retention */
-    SELECT comment FROM system.tables WHERE database = {database: String} AND name = 'occurrences'`,
-    { database },
+    SELECT comment FROM system.tables
+    WHERE database IN ({database: String}, {own: String}) AND name = 'occurrences'
+      AND engine != 'Distributed'`,
+    { database, own: localDatabase(database) },
   )
   return z.array(z.object({ comment: z.string() })).parse(rows)[0]?.comment ?? ''
 }

@@ -36,6 +36,14 @@ const TROUBLE_CODES: ReadonlySet<string> = new Set([
   '81', // UNKNOWN_DATABASE
   '164', // READONLY
   '202', // TOO_MANY_SIMULTANEOUS_QUERIES
+  '209', // SOCKET_TIMEOUT, as the next seven of a cluster
+  '210', // NETWORK_ERROR
+  '225', // NO_ZOOKEEPER
+  '279', // ALL_CONNECTION_TRIES_FAILED
+  '286', // UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE
+  '289', // REPLICA_IS_NOT_IN_QUORUM
+  '305', // ALL_REPLICAS_LOST
+  '369', // ALL_REPLICAS_ARE_STALE
   '242', // TABLE_IS_READ_ONLY
   '243', // NOT_ENOUGH_SPACE
   '252', // TOO_MANY_PARTS
@@ -46,14 +54,21 @@ const TROUBLE_CODES: ReadonlySet<string> = new Set([
   '999', // KEEPER_EXCEPTION
 ])
 
+/** A shard that dies ends the answer early, which ClickHouse tells by a code that rows can have too. */
+const BETWEEN_SERVERS = /while (?:receiving packet from|sending .* to)\b/i
+
 /** Whether a failed insert was refused for what its rows hold. */
 export function isContentRefusal(error: unknown): boolean {
-  return hasCodeOf(CONTENT_CODES, error)
+  return hasCodeOf(CONTENT_CODES, error) && !isBetweenServers(error)
 }
 
 /** Whether an insert failed for a trouble of ClickHouse's own, which no other block would be spared. */
 export function isStoreTrouble(error: unknown): boolean {
-  return hasCodeOf(TROUBLE_CODES, error)
+  return hasCodeOf(TROUBLE_CODES, error) || isBetweenServers(error)
+}
+
+function isBetweenServers(error: unknown): boolean {
+  return error instanceof Error && BETWEEN_SERVERS.test(error.message)
 }
 
 function hasCodeOf(codes: ReadonlySet<string>, error: unknown): boolean {

@@ -13,6 +13,7 @@ import {
   tryRight,
   type ServerFacts,
 } from '../../store/condition.ts'
+import { localDatabase } from '../../store/cluster.ts'
 import { appliedVersion, plan, SCHEMA_VERSION } from '../../store/migrate.ts'
 import type { ChosenClickHouse } from '../choose.ts'
 import { bytesText, errorText, since } from './words.ts'
@@ -31,20 +32,22 @@ export async function clickHouseFindings(
   config: Config,
   chosen: ChosenClickHouse,
 ): Promise<readonly Finding[]> {
-  const { database } = config.clickhouse
+  const { database, cluster } = config.clickhouse
+  // Of a cluster, the tables of the server that is asked.
+  const own = cluster === undefined ? database : localDatabase(database)
   const place = `${chosen.embedded ? 'embedded, ' : ''}${new URL(chosen.url).origin}, database ${database}`
   const facts = await reached(chosen, place)
   if (!('version' in facts)) return [facts]
   const version = await appliedVersion(chosen.clickhouse, database).catch(() => 0)
   const found: Finding[] = [...serverFindings(place, facts)]
   found.push(...(await schemaFindings(config, chosen)))
-  found.push(...(await each('clickhouse-settings', () => settingFindings(chosen, database))))
+  found.push(...(await each('clickhouse-settings', () => settingFindings(chosen, own))))
   // Without tables there is nothing to have rights on.
   if (version > 0) found.push(...(await rightFindings(config, chosen)))
   found.push(...(await each('clickhouse-disk', () => diskFindings(chosen.clickhouse))))
-  found.push(...(await each('clickhouse-parts', () => partFindings(chosen.clickhouse, database))))
-  found.push(...(await each('clickhouse-replicas', () => replicas(chosen.clickhouse, database))))
-  found.push(...(await each('clickhouse-work', () => workFindings(chosen.clickhouse, database))))
+  found.push(...(await each('clickhouse-parts', () => partFindings(chosen.clickhouse, own))))
+  found.push(...(await each('clickhouse-replicas', () => replicas(chosen.clickhouse, own))))
+  found.push(...(await each('clickhouse-work', () => workFindings(chosen.clickhouse, own))))
   return found
 }
 
@@ -126,10 +129,11 @@ function serverFindings(place: string, facts: Reached): Finding[] {
 
 async function schemaFindings(config: Config, { migrator }: ChosenClickHouse): Promise<Finding[]> {
   const { warning, wrong } = findingsOf('schema-version')
-  const { database } = config.clickhouse
+  const { database, cluster } = config.clickhouse
   const { retentionDays, retentionDaysOfApps } = config
   try {
-    const { from, steps } = await plan(migrator, { database, retentionDays, retentionDaysOfApps })
+    const options = { database, cluster, retentionDays, retentionDaysOfApps }
+    const { from, steps } = await plan(migrator, options)
     const [step] = steps
     if (step === undefined || from < SCHEMA_VERSION) return [schemaFinding(from, SCHEMA_VERSION)]
     const text = `The schema is not as the settings say: ${step.title}`
