@@ -270,6 +270,14 @@ containers:
         value: {{ include "error-ingestor.clickhouseUrl" . | quote }}
       - name: CLICKHOUSE_DATABASE
         value: {{ .Values.clickhouse.database | quote }}
+      {{- with include "error-ingestor.cluster" . }}
+      - name: CLICKHOUSE_CLUSTER
+        value: {{ . | quote }}
+      {{- end }}
+      {{- with include "error-ingestor.clusterHosts" . }}
+      - name: CLICKHOUSE_CLUSTER_HOSTS
+        value: {{ . | quote }}
+      {{- end }}
       - name: CLICKHOUSE_USER
         value: {{ $login.user | quote }}
       {{- with include "error-ingestor.passwordEnv" $login | trim }}{{ . | nindent 6 }}{{ end }}
@@ -341,35 +349,65 @@ clickhouse.com/role: clickhouse-keeper
 {{- end }}
 {{- end }}
 
-{{/* Yes where Keeper runs beside ClickHouse. */}}
+{{/* Name of the cluster that the tables are spread over; empty where one server has them. */}}
+{{- define "error-ingestor.cluster" -}}
+{{- $managed := .Values.clickhouse.managed }}
+{{- if eq .Values.clickhouse.mode "external" }}{{ .Values.clickhouse.external.cluster }}
+{{- else if and (include "error-ingestor.managed" .) (or (gt (int $managed.shards) 1) (gt (int $managed.replicas) 1)) }}
+{{- /* The official operator calls it so. */}}
+{{- ternary "default" $managed.cluster (eq .Values.clickhouse.mode "operator") }}
+{{- end }}
+{{- end }}
+
+{{- define "error-ingestor.clusterHosts" -}}
+{{- if eq .Values.clickhouse.mode "external" }}{{ join "," .Values.clickhouse.external.clusterHosts }}{{ end }}
+{{- end }}
+
+{{/* Yes where Keeper runs beside ClickHouse: several servers are told by it what their tables are. */}}
 {{- define "error-ingestor.keeper" -}}
-{{- if or (eq .Values.clickhouse.mode "operator") (and (eq .Values.clickhouse.mode "altinity") (gt (int .Values.clickhouse.managed.replicas) 1)) }}yes{{ end }}
+{{- if or (eq .Values.clickhouse.mode "operator") (include "error-ingestor.cluster" .) }}yes{{ end }}
 {{- end }}
 
 {{/* Grants of the role of a user: exactly what it does. Removing source maps is the server's only deletion, unless it is
 given more (docs/security.md). */}}
 {{- define "error-ingestor.grants" -}}
 {{- $database := .root.Values.clickhouse.database }}
+{{- /* In a cluster the tables of all servers stand before those of each. */}}
+{{- $cluster := include "error-ingestor.cluster" .root }}
+{{- $own := ternary (printf "%s_local" $database) $database (not (empty $cluster)) }}
+{{- range list $database $own | uniq }}
+{{- if eq $.role "writer" }}
+- GRANT SELECT, INSERT ON {{ . }}.*
+{{- else if eq $.role "reader" }}
+- GRANT SELECT ON {{ . }}.*
+{{- else }}
+- GRANT ALL ON {{ . }}.*
+{{- end }}
+{{- end }}
 {{- if eq .role "writer" }}
-- GRANT SELECT, INSERT ON {{ $database }}.*
-- GRANT ALTER UPDATE, ALTER DELETE ON {{ $database }}.source_maps
+- GRANT ALTER UPDATE, ALTER DELETE ON {{ $own }}.source_maps
 {{- $writer := .root.Values.clickhouse.managed.users.writer }}
 {{- if $writer.forgetsUsers }}
 {{- range list "occurrences" "hourly_users" }}
-- GRANT ALTER DELETE ON {{ $database }}.{{ . }}
+- GRANT ALTER DELETE ON {{ $own }}.{{ . }}
 {{- end }}
 {{- end }}
 {{- if $writer.setsRetention }}
-- GRANT ALTER TTL, ALTER MODIFY COMMENT ON {{ $database }}.occurrences
+- GRANT ALTER TTL, ALTER MODIFY COMMENT ON {{ $own }}.occurrences
 {{- range list "hourly" "hourly_users" "touched" "doubles" }}
-- GRANT ALTER TTL ON {{ $database }}.{{ . }}
+- GRANT ALTER TTL ON {{ $own }}.{{ . }}
 {{- end }}
 {{- end }}
-{{- else if eq .role "reader" }}
-- GRANT SELECT ON {{ $database }}.*
-{{- else }}
-- GRANT ALL ON {{ $database }}.*
+{{- else if eq .role "migrator" }}
 - GRANT TABLE ENGINE ON *
+{{- if $cluster }}
+- GRANT REMOTE ON *.*
+- GRANT SELECT ON system.clusters
+- GRANT SELECT ON system.tables
+{{- end }}
+{{- end }}
+{{- if and $cluster (ne .role "reader") }}
+- GRANT CLUSTER ON *.*
 {{- end }}
 {{- end }}
 
