@@ -14,15 +14,15 @@ export interface Watch extends Pick<Prometheus, 'query' | 'stop'> {
   readonly isQuiet: (alert: string, pod?: string) => Promise<boolean>
 }
 
-/** A sixtieth of what the chart's ServiceMonitor and the Prometheus operator have: 30 s each. */
-const INTERVAL = '500ms'
+/** The chart's ServiceMonitor and the Prometheus operator have 30 s; a sixtieth is too short for a busy machine. */
+const INTERVAL = '1s'
 const WAIT = { timeout: 200_000, interval: 250 } as const
 
 /** Starts one. */
 export async function openWatch(rules: readonly Rule[]): Promise<Watch> {
   const scrape = {
     job_name: 'pods',
-    scrape_timeout: '450ms',
+    scrape_timeout: '950ms',
     file_sd_configs: [{ files: ['targets.json'], refresh_interval: '1s' }],
   }
   const prometheus = await openPrometheus(

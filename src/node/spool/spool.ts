@@ -50,6 +50,8 @@ const RESTART_MS = 1_000
 /** Full windows that may wait before clients are held to the pace of delivery. */
 const WINDOWS_WAITING_MAX = 3
 const FREE_BYTES_MIN = 32 * 1024 * 1024
+/** So long after the last refusal for want of room the spool counts as full to what was refused. */
+const MISSING_SECONDS = 30
 
 /** A spool on disk, whose owner can close it. */
 export interface DiskSpool extends Spool {
@@ -213,14 +215,17 @@ function makeSpool(parts: Parts, deps: SpoolDeps): DiskSpool {
   const { limits, delivery } = deps
   let waitingBytes = 0
   let stopping = false
+  /** Of a request that found no room of late: smaller ones may still find it, and yet events are refused. */
+  let missing = { bytes: 0, seconds: 0 }
   let free: { readonly bytes: number; readonly bytesTotal: number } | undefined
 
-  function refusing(): string | undefined {
+  function refusing(more = 0): string | undefined {
     if (stopping) return 'the server is stopping'
     const failure = writer.failure()
     if (failure !== undefined) return failure
     const bytes = parts.bytes() + waitingBytes
-    if (bytes >= limits.bytesMax) return `the spool is full (${bytes} of ${limits.bytesMax} bytes)`
+    if (bytes + more >= limits.bytesMax)
+      return `the spool is full (${bytes} of ${limits.bytesMax} bytes)`
     // Before the disk is really full: delivery needs room to seal, and others may use the disk too.
     if (free !== undefined && free.bytes < Math.min(FREE_BYTES_MIN, free.bytesTotal / 10)) {
       return 'the disk is full'
@@ -258,6 +263,7 @@ function makeSpool(parts: Parts, deps: SpoolDeps): DiskSpool {
       try {
         const reason = refusing()
         if (reason !== undefined) {
+          if (size < limits.bytesMax) missing = { bytes: size, seconds: MISSING_SECONDS }
           throw new Refusal(
             'overloaded',
             `Events cannot be kept safe now: ${reason}. Send them again later.`,
@@ -321,10 +327,12 @@ function makeSpool(parts: Parts, deps: SpoolDeps): DiskSpool {
       oldestMs: rowsWaiting() === 0 ? undefined : ages.oldest(),
       damagedRows: deps.damage.rows(),
       undeliverable: undeliverable.count,
-      refusing: refusing(),
+      refusing: refusing(missing.bytes),
     }),
 
     async tend() {
+      missing.seconds -= 1
+      if (missing.seconds <= 0) missing.bytes = 0
       free = await deps.disk.free()
       await writer.repair()
       if (refusing() !== undefined) return

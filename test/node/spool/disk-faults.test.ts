@@ -167,8 +167,18 @@ test('a full spool is a 503 with its size, and takes more once something is deli
       for (;;) accepted.push(...(await life.accept(1)))
     })(),
   ).rejects.toThrow(/^Events cannot be kept safe now: the spool is full \(\d+ of 4000 bytes\)\./)
+  // Some bytes are left, and it says all the same that it refuses, as long as somebody hears so.
+  const { bytes, refusing } = life.spool.status()
+  expect(bytes).toBeLessThan(4_000)
+  expect(refusing).toMatch(/^the spool is full/)
+  for (let second = 0; second < 29; second += 1) await life.spool.tend()
+  expect(life.spool.status().refusing).toMatch(/^the spool is full/)
+  await life.spool.tend()
+  expect(life.spool.status().refusing).toBeUndefined()
+  await expect(life.accept(1)).rejects.toThrow('the spool is full')
   store.fail = () => 'no'
   await vi.waitUntil(() => life.spool.status().rows === 0)
+  expect(life.spool.status().refusing).toBeUndefined()
   accepted.push(...(await life.accept(1)))
   await life.end()
   expect(notOnce(store, accepted)).toEqual([])
