@@ -221,35 +221,25 @@ export async function readyServers(
   return Ready.parse(rows)[0] ?? { servers: 0, ready: 0 }
 }
 
-/** By which columns rows find their shard, where it is not the sort key: all of one id on one shard. */
-const SHARDED_BY: Readonly<Record<string, string>> = {
-  occurrences: 'app_id, id',
-  seen: 'app_id, id',
-  arrivals: 'app_id, id',
-}
+/** Rows that are found by their event's id. */
+const OF_EVENTS: ReadonlySet<string> = new Set(['occurrences', 'seen', 'arrivals', 'doubles'])
 
 /**
  * Statements that put the tables which `changed` makes or changes before all servers, as they are now.
- * @param all statements of every migration: they say by which columns each table is sorted.
+ * Events and what is known of them go by app and id. All else goes to the first shard, where rows that
+ * replace one another meet, however many shards there come to be: a revoked key must stay revoked.
  */
 export function distributedTables(
   changed: readonly string[],
-  all: readonly string[],
   { name }: Cluster,
   database: string,
 ): string[] {
-  const sortKeys = new Map(
-    all.flatMap((sql) => {
-      const [, key] = /^ORDER BY \(?(.*?)\)?$/m.exec(sql) ?? []
-      return key === undefined ? [] : [[tableOf(sql), key]]
-    }),
-  )
   const tables = new Set(changed.flatMap((sql) => tableOf(sql) ?? []))
   return [...tables].map((table) => {
-    const key = SHARDED_BY[table] ?? sortKeys.get(table) ?? ''
+    const shard = OF_EVENTS.has(table) ? 'sipHash64(app_id, id)' : '0'
     return `CREATE OR REPLACE TABLE {all: Identifier}.${table}
 AS {database: Identifier}.${table}
-ENGINE = Distributed('${name}', '${localDatabase(database)}', '${table}', sipHash64(${key}))`
+ENGINE = Distributed('${name}', '${localDatabase(database)}', '${table}', ${shard})`
   })
 }
 

@@ -128,14 +128,13 @@ export async function plan(
 
 /** The same steps for a cluster: behind what changes a table, that table is put before all servers. */
 function spread(steps: readonly Step[], cluster: Cluster, database: string): Step[] {
-  const all = [...START, ...MIGRATIONS.flatMap(({ sql }) => splitStatements(sql))]
   return steps.map(({ title, statements }) => {
     const starts = statements === START
     const changes = statements.filter((sql) => !isFilling(sql))
     const fills = statements.filter((sql) => isFilling(sql) && !FILLS_BEFORE_CLUSTERS.has(sql))
     // The comment and the age of rows are not the business of the tables of all servers.
     const changed = changes.filter((sql) => !/\bMODIFY (?:TTL|COMMENT)\b/.test(sql))
-    const tables = distributedTables(changed, all, cluster, database)
+    const tables = distributedTables(changed, cluster, database)
     if (tables.length === 0) return { title, statements }
     const start = starts ? clusterStart(cluster) : []
     return { title, statements: [...start, ...changes, ...tables, ...fills] }

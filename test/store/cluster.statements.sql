@@ -20,7 +20,7 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE OR REPLACE TABLE error_ingestor.schema_migrations ON CLUSTER 'main'
 AS error_ingestor_local.schema_migrations
-ENGINE = Distributed('main', 'error_ingestor_local', 'schema_migrations', sipHash64(version));
+ENGINE = Distributed('main', 'error_ingestor_local', 'schema_migrations', 0);
 
 -- Schema version 1: occurrences.
 
@@ -206,7 +206,7 @@ SETTINGS
 
 CREATE OR REPLACE TABLE error_ingestor.source_maps ON CLUSTER 'main'
 AS error_ingestor_local.source_maps
-ENGINE = Distributed('main', 'error_ingestor_local', 'source_maps', sipHash64(app_id, app_version, file_name));
+ENGINE = Distributed('main', 'error_ingestor_local', 'source_maps', 0);
 
 INSERT INTO {database: Identifier}.schema_migrations (version, name)
 VALUES (2, 'source_maps');
@@ -292,23 +292,23 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE OR REPLACE TABLE error_ingestor.apps ON CLUSTER 'main'
 AS error_ingestor_local.apps
-ENGINE = Distributed('main', 'error_ingestor_local', 'apps', sipHash64(id));
+ENGINE = Distributed('main', 'error_ingestor_local', 'apps', 0);
 
 CREATE OR REPLACE TABLE error_ingestor.keys ON CLUSTER 'main'
 AS error_ingestor_local.keys
-ENGINE = Distributed('main', 'error_ingestor_local', 'keys', sipHash64(digest));
+ENGINE = Distributed('main', 'error_ingestor_local', 'keys', 0);
 
 CREATE OR REPLACE TABLE error_ingestor.key_uses ON CLUSTER 'main'
 AS error_ingestor_local.key_uses
-ENGINE = Distributed('main', 'error_ingestor_local', 'key_uses', sipHash64(digest));
+ENGINE = Distributed('main', 'error_ingestor_local', 'key_uses', 0);
 
 CREATE OR REPLACE TABLE error_ingestor.audit ON CLUSTER 'main'
 AS error_ingestor_local.audit
-ENGINE = Distributed('main', 'error_ingestor_local', 'audit', sipHash64(at, id));
+ENGINE = Distributed('main', 'error_ingestor_local', 'audit', 0);
 
 CREATE OR REPLACE TABLE error_ingestor.forgets ON CLUSTER 'main'
 AS error_ingestor_local.forgets
-ENGINE = Distributed('main', 'error_ingestor_local', 'forgets', sipHash64(id));
+ENGINE = Distributed('main', 'error_ingestor_local', 'forgets', 0);
 
 INSERT INTO {database: Identifier}.schema_migrations (version, name)
 VALUES (3, 'keys');
@@ -339,7 +339,7 @@ SETTINGS
 
 CREATE OR REPLACE TABLE error_ingestor.ledger ON CLUSTER 'main'
 AS error_ingestor_local.ledger
-ENGINE = Distributed('main', 'error_ingestor_local', 'ledger', sipHash64(app_id, hour, protocol, outcome, reason, source));
+ENGINE = Distributed('main', 'error_ingestor_local', 'ledger', 0);
 
 INSERT INTO {database: Identifier}.schema_migrations (version, name)
 VALUES (4, 'ledger');
@@ -425,15 +425,15 @@ SETTINGS
 
 CREATE OR REPLACE TABLE error_ingestor.hourly ON CLUSTER 'main'
 AS error_ingestor_local.hourly
-ENGINE = Distributed('main', 'error_ingestor_local', 'hourly', sipHash64(app_id, hour, code, fingerprint));
+ENGINE = Distributed('main', 'error_ingestor_local', 'hourly', 0);
 
 CREATE OR REPLACE TABLE error_ingestor.hourly_users ON CLUSTER 'main'
 AS error_ingestor_local.hourly_users
-ENGINE = Distributed('main', 'error_ingestor_local', 'hourly_users', sipHash64(app_id, hour, user));
+ENGINE = Distributed('main', 'error_ingestor_local', 'hourly_users', 0);
 
 CREATE OR REPLACE TABLE error_ingestor.touched ON CLUSTER 'main'
 AS error_ingestor_local.touched
-ENGINE = Distributed('main', 'error_ingestor_local', 'touched', sipHash64(app_id, hour));
+ENGINE = Distributed('main', 'error_ingestor_local', 'touched', 0);
 
 INSERT INTO {database: Identifier}.schema_migrations (version, name)
 VALUES (5, 'rollups');
@@ -473,7 +473,7 @@ TTL day + INTERVAL 40 DAY;
 
 CREATE OR REPLACE TABLE error_ingestor.app_usage ON CLUSTER 'main'
 AS error_ingestor_local.app_usage
-ENGINE = Distributed('main', 'error_ingestor_local', 'app_usage', sipHash64(day, app_id, source));
+ENGINE = Distributed('main', 'error_ingestor_local', 'app_usage', 0);
 
 INSERT INTO {database: Identifier}.schema_migrations (version, name)
 VALUES (9, 'app_usage');
@@ -494,12 +494,14 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE OR REPLACE TABLE error_ingestor.session_ends ON CLUSTER 'main'
 AS error_ingestor_local.session_ends
-ENGINE = Distributed('main', 'error_ingestor_local', 'session_ends', sipHash64(subject));
+ENGINE = Distributed('main', 'error_ingestor_local', 'session_ends', 0);
 
 INSERT INTO {database: Identifier}.schema_migrations (version, name)
 VALUES (10, 'session_ends');
 
 -- Keeping events for 30 days, those of shop for 7.
+
+INSERT INTO {database: Identifier}.retentions (app_id, days) VALUES ('shop', 7);
 
 ALTER TABLE error_ingestor_local.doubles ON CLUSTER 'main'
 MODIFY TTL least(toDateTime64(found_at, 3) + toIntervalDay(transform(app_id, ['shop'], [7], 30)), toDateTime64('2106-01-01 00:00:00', 3, 'UTC'))
