@@ -14,11 +14,19 @@ export interface BodyOptions {
 /** A body that is held in memory. */
 export interface Body {
   readonly bytes: Uint8Array
+  /**
+   * Its bytes are not read any more. They stay counted: what was made of them waits for the disk instead,
+   * and is as large.
+   */
+  readonly spend: () => void
   /** Gives its bytes back to the budget; to be called once the request has ended. */
   readonly release: () => void
 }
 
 type Encoding = Parameters<Inflate>[0]
+
+/** Longer bodies come in several pieces. */
+const LONG_BYTES = 64 * 1024
 
 /**
  * Reads the whole body of a request, inflated. `env` is Hono's `c.env`: under Node it holds the raw
@@ -33,19 +41,27 @@ export async function readBody(
   env?: unknown,
 ): Promise<Body> {
   const encoding = encodingOf(request.headers.get('content-encoding'))
-  const length = request.headers.get('content-length')
-  if (length !== null && Number(length) > bytesMax) throw tooLarge(bytesMax)
+  const length = lengthOf(request.headers.get('content-length'))
+  if (length !== undefined && length > bytesMax) throw tooLarge(bytesMax)
   const lease = budget.lease()
   try {
+    // A short one comes with its headers: it is there already.
+    const room = length === undefined || length < LONG_BYTES ? undefined : lease.begin(length)
+    if (room !== undefined) await room
     const bytes =
       encoding === undefined
-        ? await readPlain(request, { bytesMax, lease }, env)
+        ? await readPlain(request, { bytesMax, lease, length }, env)
         : await readInflated(request, { bytesMax, lease, inflate, encoding })
-    return { bytes, release: lease.release }
+    return { bytes, spend: lease.spend, release: lease.release }
   } catch (error) {
     lease.release()
     throw error
   }
+}
+
+function lengthOf(header: string | null): number | undefined {
+  const length = Number(header ?? Number.NaN)
+  return Number.isSafeInteger(length) && length > 0 ? length : undefined
 }
 
 async function readPlain(request: Request, bounds: Bounds, env: unknown): Promise<Uint8Array> {

@@ -11,12 +11,21 @@ export interface ByteBudget {
 /** The part of the budget that one request holds. */
 export interface ByteLease {
   /**
+   * To be awaited before a long body is read, `bytes` as its sender says. With a part of the room taken
+   * bodies are read some at a time and those after them are left in their sockets: read all at once, they
+   * wait for one another, and for the disk, in memory. Undefined where it may be read at once. Never
+   * refuses: after some seconds it is read all the same.
+   */
+  readonly begin: (bytes: number) => Promise<void> | undefined
+  /**
    * Takes `bytes` more. Undefined when there was room, else a promise that resolves once there is.
    * @throws Refusal `overloaded`, as a rejection, when room does not come in time.
    */
   readonly grow: (bytes: number) => Promise<void> | undefined
   /** `bytes` of memory for the whole body, to be used until the release; it may hold old content. */
   readonly memory: (bytes: number) => Uint8Array
+  /** Gives the memory back, which must not be read any more; what is taken of the budget stays taken. */
+  readonly spend: () => void
   /** Gives everything back; harmless when repeated. */
   readonly release: () => void
 }
@@ -26,6 +35,12 @@ interface Waiter {
   readonly grant: () => void
 }
 
+/** Part of the room that bodies may take while others wait to begin. */
+const BEGUN_SHARE = 3 / 16
+/** Longest that a body waits to begin: in its socket it costs nothing, and its client waits for an answer. */
+const BEGIN_MS_MAX = 5_000
+/** What a slow sender announces counts for so long. */
+const EXPECTED_MS_MAX = 250
 /** Longest a request waits for room before it is told to come back. */
 const WAIT_MS_MAX = 1_000
 const RETRY_AFTER_SECONDS = 2
@@ -34,18 +49,24 @@ const RETRY_AFTER_SECONDS = 2
  * Admits bytes, not requests: what is held at once stays below `bytesMax`. A request that is alone
  * is always admitted, so that none is too large for ever (its own bound is body.ts' concern).
  */
-export function createByteBudget(bytesMax: number, waitMsMax: number = WAIT_MS_MAX): ByteBudget {
+export function createByteBudget(
+  bytesMax: number,
+  waitMsMax: number = WAIT_MS_MAX,
+  beginMsMax: number = BEGIN_MS_MAX,
+): ByteBudget {
   let used = 0
+  /** Announced, and still to come. */
+  let expected = 0
   const pool = createPool()
   const waiters: Waiter[] = []
-  const admitWaiters = (): void => {
-    for (let first = waiters[0]; first?.fits() === true; first = waiters[0]) {
-      waiters.shift()
-      first.grant()
-    }
-  }
+  const beginners: Waiter[] = []
+  const mayBegin = (bytes: number) =>
+    used + expected === 0 || used + expected + bytes <= bytesMax * BEGUN_SHARE
   const lease = (): ByteLease => {
     let held = 0
+    /** Announced, and still to come. */
+    let coming = 0
+    let expecting: ReturnType<typeof setTimeout> | undefined
     let isOver = false
     let memory: Uint8Array | undefined
     const fits = (bytes: number) => used + bytes <= bytesMax || used === held
@@ -53,8 +74,44 @@ export function createByteBudget(bytesMax: number, waitMsMax: number = WAIT_MS_M
       used += bytes
       held += bytes
     }
+    const expectNoMore = (bytes: number): void => {
+      coming -= bytes
+      expected -= bytes
+      if (bytes > 0) admit(beginners)
+    }
+    const start = (bytes: number): void => {
+      coming = bytes
+      expected += bytes
+      expecting = setTimeout(() => {
+        expectNoMore(coming)
+      }, EXPECTED_MS_MAX)
+    }
+    const spend = (): void => {
+      if (memory !== undefined) pool.give(memory)
+      memory = undefined
+    }
     return {
+      begin: (bytes) => {
+        if (mayBegin(bytes) && beginners.length === 0) {
+          start(bytes)
+          return undefined
+        }
+        return new Promise((resolve) => {
+          const grant = (): void => {
+            clearTimeout(timer)
+            if (!isOver) start(bytes)
+            resolve()
+          }
+          const beginner: Waiter = { fits: () => isOver || mayBegin(bytes), grant }
+          const timer = setTimeout(() => {
+            beginners.splice(beginners.indexOf(beginner), 1)
+            grant()
+          }, beginMsMax)
+          beginners.push(beginner)
+        })
+      },
       grow: (bytes) => {
+        expectNoMore(Math.min(bytes, coming))
         if (fits(bytes) && (held > 0 || waiters.length === 0)) {
           take(bytes)
           return undefined
@@ -71,7 +128,7 @@ export function createByteBudget(bytesMax: number, waitMsMax: number = WAIT_MS_M
           const timer = setTimeout(() => {
             waiters.splice(waiters.indexOf(waiter), 1)
             reject(tooBusy())
-            admitWaiters()
+            admit(waiters)
           }, waitMsMax)
           // Who holds a part already goes first: it gives back sooner.
           if (held > 0) waiters.unshift(waiter)
@@ -83,21 +140,31 @@ export function createByteBudget(bytesMax: number, waitMsMax: number = WAIT_MS_M
         memory = pool.take(bytes)
         return memory.subarray(0, bytes)
       },
+      spend,
       release: () => {
-        if (memory !== undefined) pool.give(memory)
-        memory = undefined
+        spend()
         isOver = true
+        clearTimeout(expecting)
         used -= held
         held = 0
-        if (waiters.length > 0) admitWaiters()
+        expectNoMore(coming)
+        admit(waiters)
+        admit(beginners)
       },
     }
   }
   return { lease, used: () => used }
 }
 
+function admit(waiters: Waiter[]): void {
+  for (let first = waiters[0]; first?.fits() === true; first = waiters[0]) {
+    waiters.shift()
+    first.grant()
+  }
+}
+
 /** Sizes that are used again: from what a few events take to what a large batch does. */
-const POOLED_BYTES = { min: 64 * 1024, max: 1024 * 1024 } as const
+const POOLED_BYTES = { step: 64 * 1024, max: 1024 * 1024 } as const
 const POOLED_BYTES_TOTAL_MAX = 8 * 1024 * 1024
 
 /** Memory that is used again and again: to make and collect it for each body costs more than reading it. */
@@ -107,7 +174,7 @@ function createPool() {
   return {
     take(bytes: number): Uint8Array {
       if (bytes > POOLED_BYTES.max) return new Uint8Array(bytes)
-      const size = Math.max(POOLED_BYTES.min, 2 ** Math.ceil(Math.log2(bytes)))
+      const size = Math.ceil(bytes / POOLED_BYTES.step) * POOLED_BYTES.step
       const one = free.get(size)?.pop()
       if (one === undefined) return new Uint8Array(size)
       freeBytes -= size

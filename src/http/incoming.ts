@@ -5,6 +5,8 @@ import type { ByteLease } from './budget.ts'
 export interface Bounds {
   readonly bytesMax: number
   readonly lease: ByteLease
+  /** How long the body is, where that is known. */
+  readonly length?: number | undefined
 }
 
 /** What we use of Node's IncomingMessage, which @hono/node-server puts into `c.env.incoming`. */
@@ -31,10 +33,15 @@ export function incomingOf(env: unknown): Incoming | undefined {
  * so that the server can read the rest away and the client its answer.
  * @throws Refusal `too_large` or `overloaded`, and whatever error ended the connection.
  */
-export function readIncoming(incoming: Incoming, { bytesMax, lease }: Bounds): Promise<Uint8Array> {
+export function readIncoming(
+  incoming: Incoming,
+  { bytesMax, lease, length }: Bounds,
+): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const chunks: Uint8Array[] = []
     let total = 0
+    /** Filled as it comes, so that no chunk is kept: those of a body that comes slowly would grow old. */
+    let whole: Uint8Array | undefined
     let isWaiting = false
     let hasEnded = false
     const stop = (): void => {
@@ -50,7 +57,7 @@ export function readIncoming(incoming: Incoming, { bytesMax, lease }: Bounds): P
     }
     const finish = (): void => {
       stop()
-      resolve(joined(chunks, total, lease))
+      resolve(whole?.subarray(0, total) ?? joined(chunks, total, lease))
     }
     const onEnd = (): void => {
       hasEnded = true
@@ -67,11 +74,14 @@ export function readIncoming(incoming: Incoming, { bytesMax, lease }: Bounds): P
     const onData = (chunk: unknown): void => {
       if (!(chunk instanceof Uint8Array)) return
       total += chunk.byteLength
-      if (total > bytesMax) {
+      if (total > Math.min(bytesMax, length ?? bytesMax)) {
         fail(tooLarge(bytesMax))
         return
       }
-      chunks.push(chunk)
+      if (length !== undefined && chunk.byteLength < length) {
+        whole ??= lease.memory(length)
+        whole.set(chunk, total - chunk.byteLength)
+      } else chunks.push(chunk)
       const room = lease.grow(chunk.byteLength)
       if (room === undefined) return
       isWaiting = true

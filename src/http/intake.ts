@@ -103,6 +103,7 @@ async function take(deps: IntakeDeps, protocol: Protocol, c: Context): Promise<R
     body ??= await deps.readBody(request, c.env)
     ends.know(body.bytes.byteLength)
     const { accepting, reply, headers } = decide(deps, protocol, { request, body, app, gate, ends })
+    body.spend()
     await accepting
     if (accepting !== undefined) ends.accepted()
     return respond(c, reply, headers)

@@ -11,6 +11,8 @@ const OLD_BYTES_MAX = 96 * 1024 * 1024
  * beside the work, in percent. By default it begins so late that it has to stop for 30 to 50 ms.
  */
 const LOOK_AT_PERCENT = { soft: 25, hard: 45 } as const
+/** Buffers that grew old, as those of requests that wait, are freed only with what is old. */
+const BUFFER_BYTES_MAX = 48 * 1024 * 1024
 const LOOK_EVERY_MS = 250
 /** Memory outside of the heap that is let go of between two collections of what is young. */
 const LET_GO_BYTES_MAX = 12 * 1024 * 1024
@@ -60,14 +62,27 @@ export function letHeapGrow(): void {
   collectYoung = () => {
     collect({ type: 'minor', execution: 'sync' })
   }
-  // What survives a collection may be what is needed: then the next one waits for more.
-  let limit = OLD_BYTES_MAX
+  const tooMuch = [bounded(oldBytes, OLD_BYTES_MAX), bounded(bufferBytes, BUFFER_BYTES_MAX)]
   setInterval(() => {
-    if (bytesOf('old_space').used < limit) return
+    if (tooMuch.filter((isOver) => isOver()).length === 0) return
     collect({ type: 'major', execution: 'sync' })
-    limit = Math.max(OLD_BYTES_MAX, 1.5 * bytesOf('old_space').used)
   }, LOOK_EVERY_MS).unref()
 }
+
+/** Whether there is more than `max` of it; what a collection leaves may be what is needed: then more is waited for. */
+function bounded(bytesNow: () => number, max: number): () => boolean {
+  let limit = max
+  let hasCollected = false
+  return () => {
+    const bytes = bytesNow()
+    if (hasCollected) limit = Math.max(max, 1.25 * bytes)
+    hasCollected = bytes >= limit
+    return hasCollected
+  }
+}
+
+const oldBytes = () => bytesOf('old_space').used
+const bufferBytes = () => process.memoryUsage().arrayBuffers
 
 function isCollector(value: unknown): value is (options: object) => void {
   return typeof value === 'function'

@@ -146,7 +146,8 @@ test('the room of a body is given back however its request ends', async () => {
     admit: () => ({ app: { id: 'test-app' } }),
     readBody: async (request) => {
       held += 1
-      return { bytes: new Uint8Array(await request.arrayBuffer()), release: () => (held -= 1) }
+      const bytes = new Uint8Array(await request.arrayBuffer())
+      return { bytes, spend: () => undefined, release: () => (held -= 1) }
     },
     ask: (request, question) => question(request.signal),
     sourceMaps: {

@@ -67,6 +67,7 @@ export function anApi(options: ApiOptions = {}) {
         keys.admit(apiKeyOf(request), developmentMode ? ['sourcemaps', 'ingest'] : 'sourcemaps'),
       readBody: async (request) => ({
         bytes: new Uint8Array(await request.arrayBuffer()),
+        spend: () => undefined,
         release: () => undefined,
       }),
     }),
