@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { ClickHouse } from './clickhouse.ts'
+import { limitsOf } from './limits.ts'
 import { beginWriting, giveBack, writeCount, writeString, writeTime, written } from './rowbinary.ts'
 import type { LedgerEntry, Store } from './store.ts'
 
@@ -79,7 +80,7 @@ export async function readLedger(
       ...{ database, seconds, all: appId === undefined, appId: appId ?? '', rows: ENTRIES_MAX },
       ...{ startMs: Math.max(0, startMs), endMs: Math.max(0, endMs) },
     },
-    { settings: { max_execution_time: 20 }, ...(signal !== undefined && { signal }) },
+    { settings: limitsOf('ledger'), ...(signal !== undefined && { signal }) },
   )
   return z
     .array(Entry)

@@ -5,19 +5,11 @@ import { codes, issues, trends } from './counts.ts'
 import { ALL_TIMES, conditionsOf, FIRST, matching, textConditions } from './matching.ts'
 import type { Ask } from './matching.ts'
 import { readLedger } from './ledger.ts'
+import { limitsOf } from './limits.ts'
 import { appliedVersion } from './migrate.ts'
 import { createSessionEnds } from './session-ends.ts'
 import { createSourceMaps } from './source-maps.ts'
 import type { EventFilter, Store, StoredEvent, TimeRange } from './store.ts'
-
-const SETTINGS = {
-  max_execution_time: 20,
-  max_memory_usage: 2 * 1024 ** 3,
-  max_bytes_before_external_group_by: 1024 ** 3,
-  max_bytes_before_external_sort: 1024 ** 3,
-  max_result_rows: 1_000_000,
-  use_uncompressed_cache: 0,
-}
 
 /** Where the events are, and from when on they may be seen. */
 export interface StoreDeps {
@@ -43,8 +35,7 @@ export function createStore({
   oldestMs = () => -1,
 }: StoreDeps): Store {
   const ask: Ask = (name, sql, params, signal) => {
-    // The name stands in system.query_log and system.processes, so that an operator sees who asks what.
-    const settings = { ...SETTINGS, log_comment: `error-ingestor:${name}` }
+    const settings = limitsOf(name)
     return reader.query(
       `/* error-ingestor:${name} */ ${sql}`,
       { ...params, database },

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { ClickHouse } from './clickhouse.ts'
+import { limitsOf } from './limits.ts'
 import { beginWriting, writeString, written } from './rowbinary.ts'
 import { SOURCE_MAP_COLUMNS } from './rows.ts'
 import type { Store } from './store.ts'
@@ -47,7 +48,7 @@ export function createSourceMaps({
         WHERE app_id = {appId: String} AND ({all: Bool} OR app_version = {appVersion: String})
         ORDER BY app_version, file_name`,
         { database, appId, appVersion: appVersion ?? '', all: appVersion === undefined },
-        { settings: { max_execution_time: 20 } },
+        { settings: limitsOf('source-maps') },
       )
       return z.array(Entry).parse(rows)
     },
