@@ -1,14 +1,10 @@
-import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterEach, expect, test, vi } from 'vitest'
+import { aProcess, type Process } from './process.ts'
 import { anEvent, errorsOf, settings, type Answer } from './support.ts'
 
-// What `npm start` runs. `npm test` builds it first; so must whoever runs this file alone.
-const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
 const KEY = 'ei_test_key_12345'
 
 const undo: (() => Promise<unknown>)[] = []
@@ -16,33 +12,11 @@ afterEach(async () => {
   for (const step of undo.splice(0).reverse()) await step()
 })
 
-interface Process {
-  readonly child: ChildProcess
-  readonly url: string
-  readonly ended: Promise<unknown>
-}
-
 /** The server as a process of its own, which ends with the test. */
-async function aProcess(env: Readonly<Record<string, string>>): Promise<Process> {
-  const { PATH, HOME } = process.env
-  const child = spawn(process.execPath, [MAIN], {
-    cwd: env['DATA_DIR'],
-    env: { PATH, HOME, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let output = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (output += text))
-  const ended = once(child, 'close')
-  undo.push(async () => {
-    child.kill('SIGKILL')
-    await ended
-  })
-  const find = () => /http:\/\/localhost:(\d+)\s/.exec(output)?.[1]
-  await vi.waitUntil(() => find() !== undefined || child.exitCode !== null, { timeout: 30_000 })
-  const port = find()
-  if (port === undefined) throw new Error(`It ended: ${output}`)
-  return { child, url: `http://127.0.0.1:${port}`, ended }
+async function started(env: Readonly<Record<string, string>>): Promise<Process> {
+  const one = await aProcess(env)
+  undo.push(one.kill)
+  return one
 }
 
 async function aFolder(): Promise<Record<string, string>> {
@@ -133,7 +107,7 @@ test('the server killed under load, thrice, has everything it acknowledged, each
   const env = await aFolder()
   const acknowledged = new Set<string>()
   for (let round = 0; round < 3; round += 1) {
-    const server = await aProcess(env)
+    const server = await started(env)
     const load = aLoad(server.url)
     const enough = 2_000 * (round + 1)
     await vi.waitUntil(() => acknowledged.size + load.acknowledged.size > enough, {
@@ -145,14 +119,14 @@ test('the server killed under load, thrice, has everything it acknowledged, each
     await load.stop()
     for (const id of load.acknowledged) acknowledged.add(id)
   }
-  const { url } = await aProcess(env)
+  const { url } = await started(env)
   await expectAllOnce(url, acknowledged)
 }, 120_000)
 
 test('the embedded ClickHouse killed under load, twice: no 500, and everything is there, each once', async () => {
   const env: Record<string, string> = { ...(await aFolder()), CLICKHOUSE_HOST: 'embedded' }
   const { DATA_DIR: folder = '' } = env
-  const server = await aProcess(env)
+  const server = await started(env)
   const load = aLoad(server.url)
   const reads: Answer[] = []
   for (let round = 0; round < 2; round += 1) {
@@ -185,7 +159,7 @@ test('the embedded ClickHouse killed under load, twice: no 500, and everything i
 
 test('told to stop under load, the server says yes to nothing that is not there afterwards', async () => {
   const env = await aFolder()
-  const server = await aProcess(env)
+  const server = await started(env)
   const load = aLoad(server.url)
   await vi.waitUntil(() => load.acknowledged.size > 1_000, { timeout: 20_000, interval: 5 })
   server.child.kill('SIGTERM')
@@ -193,5 +167,5 @@ test('told to stop under load, the server says yes to nothing that is not there 
   expect(server.child.exitCode).toBe(0)
   await load.stop()
   for (const { status } of load.answers) expect([200, 503]).toContain(status)
-  await expectAllOnce((await aProcess(env)).url, load.acknowledged)
+  await expectAllOnce((await started(env)).url, load.acknowledged)
 }, 120_000)
