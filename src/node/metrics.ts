@@ -133,6 +133,19 @@ const METRICS = {
     help: '1 while ClickHouse took or answered the last thing it was asked, else 0.',
     look: 'it is 0: events wait in the spool',
   },
+  error_ingestor_store_parts: {
+    type: 'gauge',
+    help: 'Parts of the table of events in ClickHouse, looked at every 15 s.',
+  },
+  error_ingestor_store_parts_of_month: {
+    type: 'gauge',
+    help: 'The same of the month that has most.',
+    look: 'over 1,000: merges do not follow; at 3,000 ClickHouse refuses inserts, and events wait in the spool',
+  },
+  error_ingestor_store_merges: {
+    type: 'gauge',
+    help: 'Merges of the table of events that run now.',
+  },
   error_ingestor_spool_accepting: {
     type: 'gauge',
     help: '1 while events can be kept safe, else 0.',

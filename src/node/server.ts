@@ -15,6 +15,7 @@ import { nodeHost } from './host.ts'
 import { engineGauges, loadGauges } from './gauges.ts'
 import { openLogger } from './logger.ts'
 import { withSecretFiles } from './secrets.ts'
+import { watchParts } from './parts.ts'
 import { keepRetentions } from './retention.ts'
 import { openSelfReports, type SelfReports } from './self.ts'
 import { serve, type Fetch, type Listening } from './serve.ts'
@@ -123,7 +124,7 @@ export async function startServer(
   }
 }
 
-/** What processes tell each other by ClickHouse. The result ends it. */
+/** What processes tell each other by ClickHouse, and what it tells of itself. The result ends it. */
 function shareWithOthers(
   { clickhouse: { database } }: Config,
   app: App,
@@ -134,6 +135,7 @@ function shareWithOthers(
   const { signal } = stopping
   const sharing = Promise.all([
     exchangeUsage(app, telemetry, signal),
+    watchParts(clickhouse, database, telemetry, signal),
     keepRetentions({ apps: app.apps, clickhouse, migrator, database, telemetry }, signal),
   ])
   sharing.catch(telemetry.bug)
