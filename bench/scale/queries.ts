@@ -1,6 +1,6 @@
 // How long the dashboard's questions take on a filled database (see generate.ts): for the largest app,
 // through the API of a server of their own, beside the same questions without what the schema adds.
-//   node bench/scale/queries.ts --data FOLDER --database NAME [--rounds 20] [--load 5000] [--write]
+//   node bench/scale/queries.ts --data FOLDER --database NAME [--rounds 20] [--naive 3] [--load 5000] [--write]
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -26,11 +26,28 @@ const { values } = parseArgs({
     database: { type: 'string', default: 'error_ingestor' },
     app: { type: 'string', default: 'test-app' },
     rounds: { type: 'string', default: '20' },
+    /** The same without indexes and counts takes seconds each. */
+    naive: { type: 'string', default: '3' },
     load: { type: 'string' },
     write: { type: 'boolean', default: false },
   },
 })
 const rounds = Number(values.rounds)
+
+const Facts = z
+  .array(
+    z.object({
+      rows: z.coerce.number(),
+      app_rows: z.coerce.number(),
+      end_ms: z.coerce.number(),
+      id: z.string(),
+      code: z.string(),
+      issue: z.string(),
+      user: z.string(),
+    }),
+  )
+  .min(1)
+const Sizes = z.array(z.object({ bytes: z.coerce.number(), row: z.coerce.number() })).min(1)
 
 const engine = await startEmbedded({ dataDir: values.data, say: () => undefined })
 const clickhouse = nodeClickHouse({
@@ -80,12 +97,13 @@ async function measured(): Promise<string> {
   const facts = await factsOf()
   const questions = questionsOf(facts)
   const quiet = await timesOf(questions, ask, rounds)
+  console.log(quiet)
   const loaded =
     values.load === undefined ? undefined : await whileLoaded(questions, Number(values.load))
   const naive = await timesOf(
     questions.filter((question) => question.naive !== undefined),
     askNaive,
-    Math.min(rounds, 5),
+    Number(values.naive),
   )
   const cell = (times: Times | undefined) =>
     times === undefined ? '' : `${times.p50.toFixed(0)} / ${times.p95.toFixed(0)}`
@@ -109,21 +127,6 @@ async function measured(): Promise<string> {
     ...(loaded ? ['', `While loaded: ${loaded.words}`] : []),
   ].join('\n')
 }
-
-const Facts = z
-  .array(
-    z.object({
-      rows: z.coerce.number(),
-      app_rows: z.coerce.number(),
-      end_ms: z.coerce.number(),
-      id: z.string(),
-      code: z.string(),
-      issue: z.string(),
-      user: z.string(),
-    }),
-  )
-  .min(1)
-const Sizes = z.array(z.object({ bytes: z.coerce.number(), row: z.coerce.number() })).min(1)
 
 async function factsOf() {
   const [facts] = Facts.parse(
