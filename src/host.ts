@@ -44,8 +44,8 @@ export interface Host {
   ) => Promise<{ readonly contentType: string; readonly text: string }>
   /** `env` is what the runtime passes with the request. */
   readonly clientOf: (request: Request, env: unknown) => Client
-  /** One answered request, for its log line and its metrics. */
-  readonly answered: (line: AnsweredLine) => void
+  /** One answered request, for its log line and its metrics; the answer leaves once this is done. */
+  readonly answered: (line: AnsweredLine) => Promise<void> | undefined
 }
 
 /** What {@link Host.knownKeys} is. */

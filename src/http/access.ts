@@ -35,8 +35,8 @@ export interface AccessDeps {
     env: object,
     context?: ExecutionContext,
   ) => Response | Promise<Response>
-  /** Told of each request once its answer is known. */
-  readonly log: (line: AccessLine) => void
+  /** Told of each request once its answer is known, which leaves when this is done. */
+  readonly log: (line: AccessLine) => Promise<void> | undefined
   readonly nowMs: () => number
   /** `env` is what the runtime passes with the request. */
   readonly clientOf: (request: Request, env: unknown) => Client
@@ -69,13 +69,15 @@ export function withAccess({ fetch, log, nowMs, clientOf }: AccessDeps): AccessF
     let response = await fetch(request, { ...runtime, [FACTS]: facts, [CLIENT]: ask }, context)
     const { hasHeaders, ...told } = facts
     if (hasHeaders !== true) response = withBaseHeaders(response, facts.requestId)
-    log({
+    const done = log({
       ...told,
       method: request.method,
       path: pathOf(request.url),
       status: response.status,
       elapsedMs: nowMs() - startedAtMs,
     })
+    // Most have nothing to wait for, and a wait costs a turn.
+    if (done !== undefined) await done
     return response
   }
 }

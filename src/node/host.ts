@@ -81,7 +81,11 @@ export function nodeHost(
     knownKeys: knownKeysFile(config.dataDir),
     metrics: telemetry.metricsText,
     clientOf: createClientOf(config.http.trustedProxies),
-    answered: (line) => answered(watching, line),
+    answered(line) {
+      answered(watching, line)
+      // What was refused is noted before its client hears of it.
+      return ledger.noted()
+    },
     settleLedger: writing.now,
     async close() {
       // What this takes no more waits in the folder, as the events do.

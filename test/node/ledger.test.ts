@@ -1,8 +1,7 @@
 import { spawnSync } from 'node:child_process'
-import { appendFileSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import fc from 'fast-check'
 import { expect, test, vi } from 'vitest'
 import { createLedger } from '../../src/node/ledger/ledger.ts'
@@ -79,7 +78,7 @@ test('what was counted before a kill is in the table once, whatever failed, and 
           if (step.count === 0) continue
           ledger.count(step.refuse, 'native', { kind: 'refused', reason: 'malformed' }, step.count)
           expect1(`${step.refuse} refused malformed`, step.count)
-          await Promise.resolve() // The answer comes later than this.
+          await ledger.noted() // The answer comes later than this.
         } else if ('deliver' in step) {
           ordinal += step.deliver
           const [to, count] = [ordinal, step.deliver]
@@ -116,6 +115,29 @@ test('what was counted before a kill is in the table once, whatever failed, and 
   )
 }, 60_000)
 
+test('what is counted in one turn is one write, and is in the journal when it says so', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'error-ingestor-ledger-'))
+  const deps = { write: () => Promise.resolve(), say: () => undefined, nowMs: () => START_MS }
+  const ledger = createLedger(deps)
+  ledger.open(folder)
+  const lines = () => {
+    const [name = ''] = readdirSync(folder).sort().reverse()
+    return readFileSync(join(folder, name), 'latin1').split('\n').slice(0, -1)
+  }
+  const before = lines().length
+  expect(ledger.noted()).toBeUndefined()
+  for (const app of ['a', 'b', 'a', 'c']) {
+    ledger.count(app, 'native', { kind: 'refused', reason: 'malformed' }, 1)
+  }
+  expect(lines().length).toBe(before)
+  await ledger.noted()
+  expect(ledger.noted()).toBeUndefined()
+  expect(lines().length).toBe(before + 1)
+  expect(lines().at(-1)).toMatch(/"a".*,2\].*"b".*,1\].*"c".*,1\]/)
+  await ledger.close()
+  rmSync(folder, { recursive: true })
+})
+
 test('a journal that is full begins anew with what ClickHouse does not have yet', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'error-ingestor-ledger-'))
   const table = aTable()
@@ -125,7 +147,7 @@ test('a journal that is full begins anew with what ClickHouse does not have yet'
   ledger.open(folder)
   for (let round = 0; round < 30_000; round += 1) {
     ledger.count('app', 'sentry', { kind: 'refused', reason: 'too_large' }, 1)
-    await (round % 1_000 === 0 ? nextTurn() : Promise.resolve())
+    await ledger.noted()
     if (round % 10_000 === 9_999) nowMs += 3 * HOUR_MS
   }
   await vi.waitUntil(() => readdirSync(folder).length === 1)
@@ -155,7 +177,7 @@ test('a disk without room for a new journal takes counts in the old one, through
     ledger.open(${JSON.stringify(folder)})
     for (let i = 0; i < 100; i += 1) {
       ledger.count('app', 'native', { kind: 'refused', reason: 'overloaded' }, 1)
-      await null
+      await ledger.noted()
     }
     process.kill(process.pid, 'SIGKILL')`
   for (let times = 0; times < 3; times += 1) {

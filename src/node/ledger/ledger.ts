@@ -6,10 +6,15 @@ import { openJournal, type Journal } from './journal.ts'
 
 /** How events ended, by hour and app, until ClickHouse has it. */
 export interface Ledger {
-  /** Counts events that end now; in the journal before the next promise is settled. */
+  /** Counts events that end now; in the journal once {@link noted} says so. */
   readonly count: (appId: string, protocol: string, outcome: Outcome, count: number) => void
   /** Counts events that a client says it never sent. */
   readonly unsent: (appId: string, protocol: string, reason: string, count: number) => void
+  /**
+   * Resolves when what was counted until now is in the journal, and would survive the death of the process;
+   * undefined where it is already. All that is counted in one turn of the process shares one write.
+   */
+  readonly noted: () => Promise<void> | undefined
   /** As SpoolAccount's: what ends before `ordinal` is counted once, however often it is told. */
   readonly delivered: (ordinal: number, ends: readonly Ended[]) => Promise<void>
   /** As SpoolAccount's. */
@@ -76,7 +81,8 @@ export function createLedger({ write, say, nowMs }: LedgerDeps): Ledger {
   /** Sums up to this hour are gone from here. */
   let droppedHour = 0
   let ordinal = 0
-  let isScheduled = false
+  /** The write that what is pending waits for. */
+  let noting: Promise<void> | undefined
   let isFailing = false
   let flushing: Promise<void> = Promise.resolve()
 
@@ -95,9 +101,13 @@ export function createLedger({ write, say, nowMs }: LedgerDeps): Ledger {
     }
     addTo(key, [epoch, hour, app, protocol, kind, reason], by)
     pending.set(key, (pending.get(key) ?? 0) + by)
-    if (isScheduled) return
-    isScheduled = true
-    queueMicrotask(note)
+    noting ??= new Promise((resolve) => {
+      setImmediate(() => {
+        note()
+        noting = undefined
+        resolve()
+      })
+    })
   }
 
   function addTo(key: string, name: Name, by: number): void {
@@ -108,7 +118,6 @@ export function createLedger({ write, say, nowMs }: LedgerDeps): Ledger {
 
   /** Puts what is pending into the journal; what it does not take now is tried with the next. */
   function note(): void {
-    isScheduled = false
     if (journal === undefined || pending.size === 0) return
     const added = [...pending].flatMap(([key, by]) => {
       const sum = sums.get(key)
@@ -197,6 +206,8 @@ export function createLedger({ write, say, nowMs }: LedgerDeps): Ledger {
     count: (appId, protocol, outcome, by) =>
       add(appId, protocol, outcome.kind, reasonOf(outcome), by),
     unsent: (appId, protocol, reason, by) => add(appId, protocol, UNSENT, reason, by),
+
+    noted: () => noting,
 
     async delivered(to, ends) {
       if (to <= ordinal) return

@@ -75,7 +75,10 @@ export function anIntake(given: Partial<IntakeDeps> & { inFlightMax?: number } =
   answerProblems(app, (error) => bugs.push(error))
   const fetch = withAccess({
     fetch: app.fetch,
-    log: (line) => lines.push({ ...line }),
+    log: (line) => {
+      lines.push({ ...line })
+      return undefined
+    },
     nowMs: () => NOW_MS,
     clientOf: directClient,
   })
