@@ -1,12 +1,15 @@
-import { createServer } from 'node:http'
+import { createServer, request as ask } from 'node:http'
 import { once } from 'node:events'
 import { buffer } from 'node:stream/consumers'
-import { afterEach, expect, test, vi } from 'vitest'
+import { afterEach, expect, inject, test, vi } from 'vitest'
 import { fromBinary } from '@bufbuild/protobuf'
 import {
   TracesDataSchema,
   type Span,
 } from '../../src/protocols/otlp/generated/opentelemetry/proto/trace/v1/trace_pb.ts'
+import { openLogger } from '../../src/node/logger.ts'
+import { openTelemetry } from '../../src/node/telemetry.ts'
+import { openTracing } from '../../src/node/tracing.ts'
 import { aSite, anEvent } from '../flows/support.ts'
 
 const undo: (() => unknown)[] = []
@@ -104,3 +107,62 @@ test('without a sampled traceparent and at a share of 0 nothing is sent', async 
   await site.close()
   expect(receiver.spans).toEqual([])
 }, 60_000)
+
+test('ClickHouse is told which trace a statement belongs to', async () => {
+  const receiver = await aReceiver()
+  const seen: (string | undefined)[] = []
+  const real = new URL(inject('clickhouseUrl'))
+  const proxy = createServer((request, response) => {
+    const { traceparent } = request.headers
+    seen.push(typeof traceparent === 'string' ? traceparent : undefined)
+    const { method, url: path, headers } = request
+    const onward = ask({ hostname: real.hostname, port: real.port, path, method, headers })
+    onward.once('response', (answer) => {
+      response.writeHead(answer.statusCode ?? 500, answer.headers)
+      answer.pipe(response)
+    })
+    request.pipe(onward)
+  }).listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  undo.push(() => proxy.close())
+  const address = proxy.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const site = await aSite({
+    ...{ OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_TRACES_SAMPLER_ARG: '0' },
+    ...{ CLICKHOUSE_HOST: `http://127.0.0.1:${port}`, DELIVERY_AGE_MS_MAX: '20' },
+  })
+  undo.push(site.close)
+  seen.length = 0
+  const traceparent = `00-${TRACE}-${PARENT}-01`
+  await site.call('/dashboard/api/trends?appId=test-app', { headers: { traceparent } })
+  const ours = seen.filter((one) => one?.startsWith(`00-${TRACE}-`))
+  expect(ours.length).toBeGreaterThan(0)
+  expect(ours.filter((one) => one === traceparent)).toEqual([])
+  seen.length = 0
+  await site.call('/dashboard/api/trends?appId=test-app')
+  expect(seen.filter((one) => one?.startsWith(`00-${TRACE}-`))).toEqual([])
+}, 60_000)
+
+test('an error of ours is an exception in the span of its request', async () => {
+  const receiver = await aReceiver()
+  const tracing = await openTracing(
+    { tracing: { endpoint: receiver.url, sampleRatio: 1 } },
+    '1.2.3',
+  )
+  const logger = await openLogger({ level: 'silent', pretty: false })
+  const telemetry = openTelemetry(logger, '1.2.3', tracing)
+  await tracing.request(new Request('http://x/api/v1/ingest'), () => {
+    telemetry.bug(new TypeError('the wheel came off'))
+    return Promise.resolve(new Response(null, { status: 500 }))
+  })
+  await tracing.request(new Request('http://x/'), () => Promise.resolve(new Response()))
+  await tracing.close()
+  const [failed, fine] = receiver.spans
+  expect(failed?.status?.code).toBe(2) // ERROR
+  expect(failed?.events.map(({ name }) => name)).toEqual(['exception'])
+  const said = failed?.events[0]?.attributes.map(({ key, value }) => [key, value?.value.value])
+  expect(said).toContainEqual(['exception.type', 'TypeError'])
+  expect(said).toContainEqual(['exception.message', 'the wheel came off'])
+  expect(fine?.events).toEqual([])
+  expect(fine?.status?.code ?? 0).toBe(0)
+})
