@@ -120,7 +120,12 @@ export async function aPod(
   }
   const scraped = await scrapedThrough(pod)
   await pod.disk({})
-  await pod.start()
+  try {
+    await pod.start()
+  } catch (error) {
+    await pod.close()
+    throw error
+  }
   const labels = { namespace: 'errors', pod: name }
   return Object.assign(pod, { target: { targets: [addressOf(scraped)], labels } })
 }
