@@ -266,7 +266,8 @@ describe('two shards', () => {
       ),
     )
     const insert = (clickhouse: ClickHouse, rows: readonly { readonly id: string }[]) => {
-      const values = rows.map(({ id }) => `('${id}', 'killed', ${NOW_MS / 1_000}, 'block')`)
+      const time = iso(NOW_MS).slice(0, 19).replace('T', ' ')
+      const values = rows.map(({ id }) => `('${id}', 'killed', '${time}', 'block')`)
       const columns = '(id, app_id, timestamp, code)'
       const settings = { insert_deduplication_token: 'one block' }
       const sql = `INSERT INTO occurrences ${columns} VALUES ${values.join(', ')}`
