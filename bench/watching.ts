@@ -120,8 +120,13 @@ async function tracing(): Promise<void> {
 }
 
 /** What a busy machine adds is never less than nothing. */
-const least = (costs: readonly number[]) => Math.min(...costs)
-const list = (costs: readonly number[]) => costs.map((cost) => cost.toFixed(1)).join(', ')
+function least(costs: readonly number[]): number {
+  return Math.min(...costs)
+}
+
+function list(costs: readonly number[]): string {
+  return costs.map((cost) => cost.toFixed(1)).join(', ')
+}
 
 /** CPU microseconds of the server for an event. */
 async function costOf(clickhouse: string, name: string, env: Record<string, string>) {
