@@ -260,8 +260,8 @@ describe('two shards', () => {
     const shardOf = z.array(z.object({ id: z.string(), shard: z.number() }))
     const spread = shardOf.parse(
       await all.query(
-        `SELECT toString(id) AS id, toUInt8(sipHash64('killed', id) % 2) AS shard
-        FROM (SELECT arrayJoin({ids: Array(UUID)}) AS id)`,
+        `SELECT toString(uuid) AS id, toUInt8(sipHash64('killed', uuid) % 2) AS shard
+        FROM (SELECT arrayJoin({ids: Array(UUID)}) AS uuid)`,
         { ids },
       ),
     )
