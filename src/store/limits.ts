@@ -5,6 +5,9 @@ const LIMITS = {
   max_bytes_before_external_sort: 1024 ** 3,
   max_result_rows: 1_000_000,
   use_uncompressed_cache: 0,
+  // Pages are read in the table's order and end by themselves: its filter by time only takes the place of
+  // ours, which then is looked at after reading (a search for a word took 0.20 s of CPU for 0.13).
+  use_top_k_dynamic_filtering: 0,
 }
 
 /**

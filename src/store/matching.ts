@@ -50,8 +50,6 @@ export interface Conditions {
 /** Rows that match, one per id, as a SELECT of the asked columns. */
 export interface Matching {
   readonly select: (columns: string, more?: string) => string
-  /** The same without ids that have more than one row: the table as it lies. */
-  readonly selectSingles: (columns: string, more?: string) => string
   readonly params: Params
 }
 
@@ -66,13 +64,7 @@ export async function matching(
 ): Promise<Matching> {
   const { appId } = params
   const doubles = await ask('doubles', `SELECT 1 FROM (${DOUBLES}) LIMIT 1`, { appId }, signal)
-  const withDoubles = doubles.length > 0
-  const singles = withDoubles ? `${where} AND id NOT IN (${DOUBLES})` : where
-  return {
-    select: selectOnce(where, withDoubles),
-    selectSingles: selectOnce(singles, false),
-    params,
-  }
+  return { select: selectOnce(where, doubles.length > 0), params }
 }
 
 /**

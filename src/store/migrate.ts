@@ -22,6 +22,7 @@ import sessionEnds from './migrations/0010_session_ends.sql'
 import largerBlocks from './migrations/0012_larger_blocks.sql'
 import retentions from './migrations/0013_retentions.sql'
 import fewerMerges from './migrations/0017_fewer_merges.sql'
+import byUser from './migrations/0018_by_user.sql'
 import { toldRetentions, type RetentionDays } from './retention.ts'
 
 /** A step of the schema: statements that may be repeated, in order. */
@@ -46,6 +47,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 12, name: 'larger_blocks', sql: largerBlocks },
   { version: 13, name: 'retentions', sql: retentions },
   { version: 17, name: 'fewer_merges', sql: fewerMerges },
+  { version: 18, name: 'by_user', sql: byUser },
 ]
 
 /** The schema version that this code needs. */

@@ -3,7 +3,7 @@ import type { ClickHouse } from './clickhouse.ts'
 import { EVENT_COLUMNS, EventRow } from './event-row.ts'
 import { codes, issues, trends } from './counts.ts'
 import { ALL_TIMES, conditionsOf, FIRST, matching, textConditions } from './matching.ts'
-import type { Ask } from './matching.ts'
+import type { Ask, Params } from './matching.ts'
 import { readLedger } from './ledger.ts'
 import { limitsOf } from './limits.ts'
 import { appliedVersion } from './migrate.ts'
@@ -65,6 +65,8 @@ export function createStore({
 }
 
 const Place = z.object({ id: z.guid(), timestamp_ms: z.coerce.number().int() })
+/** `above`: how many of what was found are newer by at least a millisecond. */
+const RankedPlace = Place.extend({ above: z.coerce.number().int() })
 
 async function events(
   ask: Ask,
@@ -73,49 +75,62 @@ async function events(
   signal: AbortSignal | undefined,
 ): ReturnType<Store['events']> {
   const { q, ...rest } = filter
-  const { select, selectSingles, params } = await matching(ask, conditionsOf(rest), signal)
+  const { select, params } = await matching(ask, conditionsOf(rest), signal)
   const at = 'offset' in page ? { offset: page.offset } : { after: page.after, offset: 0 }
   const { after, offset } = { after: undefined, ...at }
   const behind = after === undefined ? '' : AFTER
-  // Ids are sorted as text, which the table's order does not give: so first the time down to which
-  // the page reaches, in that order and from its end, and then the ids of no more than that.
-  const newest = (more: string) => `${more} ${behind} AND timestamp >= (
-      SELECT if(count() < {upTo: UInt64}, fromUnixTimestamp64Milli({startMs: Int64}), min(timestamp)) FROM (
-        ${selectSingles('timestamp', `${more} ${behind} ORDER BY timestamp DESC LIMIT {upTo: UInt64}`)}))
-    ORDER BY timestamp DESC, toString(id) DESC LIMIT {upTo: UInt64}`
   const text = q === undefined || q === '' ? undefined : textConditions(q)
   // A text in the message and one in the code are looked for apart, each by its own column.
-  const places =
+  const places = (more: string) =>
     text === undefined
-      ? select('id, timestamp', newest(''))
+      ? select('id, timestamp', `${behind} ${more}`)
       : `SELECT DISTINCT id, timestamp FROM (
-          ${select('id, timestamp', newest(`AND ${text.message}`))}
+          ${select('id, timestamp', `AND ${text.message} ${behind} ${more}`)}
           UNION ALL
-          ${select('id, timestamp', newest(`AND ${text.code}`))})`
+          ${select('id, timestamp', `AND ${text.code} ${behind} ${more}`)})`
+  const askPlaces = (name: string, sql: string, own: Params) => {
+    const afterPlace = { afterMs: after?.timestampMs ?? 0, afterId: after?.id ?? '' }
+    return ask(name, sql, { ...params, ...text?.params, ...afterPlace, ...own }, signal)
+  }
   // First which events, from the columns of the filter alone, then the texts of those few: one
-  // more event than asked for says whether there is a next page.
-  const rows = z.array(Place).parse(
-    await ask(
+  // more event than asked for says whether there is a next page. In the table's order, from its end.
+  const rows = z.array(RankedPlace).parse(
+    await askPlaces(
       'events-page',
-      `SELECT toString(found.id) AS id, toUnixTimestamp64Milli(found.timestamp) AS timestamp_ms
-      FROM (${places}) AS found
+      `SELECT toString(found.id) AS id, toUnixTimestamp64Milli(found.timestamp) AS timestamp_ms,
+        rank() OVER (ORDER BY found.timestamp DESC) - 1 AS above
+      FROM (${places('ORDER BY timestamp DESC LIMIT {upTo: UInt64}')}) AS found
       ORDER BY found.timestamp DESC, id DESC
       LIMIT {rows: UInt64} OFFSET {offset: UInt64}`,
-      {
-        ...params,
-        ...text?.params,
-        rows: page.limit + 1,
-        upTo: offset + page.limit + 1,
-        offset,
-        afterMs: after?.timestampMs ?? 0,
-        afterId: after?.id ?? '',
-      },
-      signal,
+      { rows: page.limit + 1, upTo: offset + page.limit + 1, offset },
     ),
   )
   const wanted = rows.slice(0, page.limit)
-  const found = await eventsAt(ask, filter.appId, wanted, signal)
-  return { events: found, hasMore: rows.length > page.limit }
+  // Ids are sorted as text, which the table's order does not give: of the last millisecond that was
+  // read any may be missing. Where the page ends in it, all of that one are asked for.
+  const [last, next] = [wanted.at(-1), rows[page.limit]]
+  const ending = next === undefined || next.timestamp_ms !== last?.timestamp_ms ? undefined : last
+  const sure = wanted.filter(({ timestamp_ms }) => timestamp_ms !== ending?.timestamp_ms)
+  const ties =
+    ending === undefined
+      ? []
+      : await askPlaces(
+          'events-ties',
+          `SELECT toString(found.id) AS id, toUnixTimestamp64Milli(found.timestamp) AS timestamp_ms
+          FROM (${places('AND timestamp = fromUnixTimestamp64Milli({endingMs: Int64})')}) AS found
+          ORDER BY id DESC
+          LIMIT {rows: UInt64} OFFSET {skip: UInt64}`,
+          {
+            endingMs: ending.timestamp_ms,
+            rows: wanted.length - sure.length,
+            skip: Math.max(0, offset - ending.above),
+          },
+        )
+  const found = [...sure, ...z.array(Place).parse(ties)]
+  return {
+    events: await eventsAt(ask, filter.appId, found, signal),
+    hasMore: next !== undefined,
+  }
 }
 
 const AFTER = `AND timestamp <= fromUnixTimestamp64Milli({afterMs: Int64})
