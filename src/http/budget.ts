@@ -39,6 +39,8 @@ interface Waiter {
 const BEGUN_SHARE = 3 / 16
 /** Longest that a body waits to begin: in its socket it costs nothing, and its client waits for an answer. */
 const BEGIN_MS_MAX = 5_000
+/** What is announced counts up to so much: a few slow senders must not keep all others waiting. */
+const EXPECTED_BYTES_MAX = 1024 * 1024
 /** What a slow sender announces counts for so long. */
 const EXPECTED_MS_MAX = 250
 /** Longest a request waits for room before it is told to come back. */
@@ -91,7 +93,8 @@ export function createByteBudget(
       memory = undefined
     }
     return {
-      begin: (bytes) => {
+      begin: (announced) => {
+        const bytes = Math.min(announced, EXPECTED_BYTES_MAX)
         if (mayBegin(bytes) && beginners.length === 0) {
           start(bytes)
           return undefined

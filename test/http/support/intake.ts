@@ -40,7 +40,7 @@ export function anIntake(given: Partial<IntakeDeps> & { inFlightMax?: number } =
   const received = { count: 0 }
   const lines: AccessLine[] = []
   const bugs: unknown[] = []
-  const budget = createByteBudget(given.inFlightMax ?? 10 * BYTES_MAX, 50)
+  const budget = createByteBudget(given.inFlightMax ?? 10 * BYTES_MAX, 50, 50)
   const app = new Hono()
   app.route(
     '/',
