@@ -15,7 +15,7 @@ const LOOK_AT_PERCENT = { soft: 25, hard: 45 } as const
 const BUFFER_BYTES_MAX = 48 * 1024 * 1024
 const LOOK_EVERY_MS = 250
 /** Memory outside of the heap that is let go of between two collections of what is young. */
-const LET_GO_BYTES_MAX = 12 * 1024 * 1024
+const LET_GO_BYTES_MAX = 8 * 1024 * 1024
 
 let collectYoung = (): void => undefined
 let letGoBytes = 0

@@ -195,7 +195,8 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
 
     async send(block, judgedAtMs, read, signal) {
       const startedAtMs = deps.nowMs()
-      const refused = await deliverRows(block, read, taken, deps, signal)
+      const wasTried = judgedAtMs === -Infinity
+      const refused = await deliverRows(block, read, taken, deps, signal, wasTried)
       deps.stage('insert', deps.nowMs() - startedAtMs, block.rows.length)
       // It waited so long that another process may have stored the same ids in between.
       if (performance.now() - judgedAtMs > UNTOLD_MS_MAX) await tellDoubles(block.rows, signal)

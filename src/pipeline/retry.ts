@@ -25,7 +25,10 @@ const BACKOFF_MS_MAX = 5_000
 const TRIES_BEFORE_SUSPICION = 8
 
 /**
- * Tries to insert a block until it is stored, halving it where its content is refused.
+ * Tries to insert a block until it is stored, halving it where its content is refused. The yes to a
+ * block that was tried before, here or, where `wasTried`, by an earlier process, is not believed: ClickHouse
+ * notes a token before it has the rows, and one that is killed between answers with yes for ever after.
+ * So it is asked for the rows, and those that are not there are sent under another token.
  * @returns the rows that are refused for their content, each alone.
  * @throws the abort's reason, UnreadableRows, and nothing else.
  */
@@ -35,25 +38,36 @@ export async function deliverRows(
   taken: Taken,
   deps: DeliveryDeps,
   signal: AbortSignal,
+  wasTried = false,
 ): Promise<readonly RefusedRow[]> {
-  /** What the store took last of this block. */
+  let again = 0
   /** How many blocks had been taken when this one failed first. */
   let takenBefore: number | undefined
+  /** What the store took last of this block. */
   let neighbours: { readonly rows: readonly BlockRow[]; readonly token: string } | undefined
 
-  /** Resolves with undefined when stored, else with the error that speaks against the rows. */
-  async function attempt(rows: readonly BlockRow[], token: string): Promise<unknown> {
+  /**
+   * Tells the error that speaks against the rows, or that ClickHouse said yes, and whether an attempt before
+   * may have got as far as the note of the token.
+   */
+  async function attempt(
+    rows: readonly BlockRow[],
+    token: string,
+    wasTried: boolean,
+  ): Promise<{ readonly error: unknown; readonly isDoubtful: boolean }> {
+    let isDoubtful = wasTried
     for (let tries = 1; ; tries += 1) {
       signal.throwIfAborted()
       try {
         await insert(rows, token)
         neighbours = { rows, token }
         if (takenBefore === undefined) taken.blocks += 1
-        return undefined
+        return { error: undefined, isDoubtful }
       } catch (error) {
         signal.throwIfAborted()
         if (error instanceof UnreadableRows) throw error
-        if (deps.isContentRefusal(error)) return error
+        if (deps.isContentRefusal(error)) return { error, isDoubtful }
+        isDoubtful ||= !isUnheard(error) && !deps.isStoreTrouble(error)
         // Other blocks were taken while this one was not: so it is not the store.
         takenBefore ??= taken.blocks
         const wereOthersTaken = taken.blocks > takenBefore
@@ -61,7 +75,7 @@ export async function deliverRows(
           tries % TRIES_BEFORE_SUSPICION === 0 && isAnswer(error) && !deps.isStoreTrouble(error)
         const isGivenUp =
           isSuspicious && (rows.length > 1 || wereOthersTaken || (await takesOthers()))
-        if (isGivenUp) return error
+        if (isGivenUp) return { error, isDoubtful }
         if (tries === 1 || tries % 10 === 0) {
           deps.say('warn', 'insert failed, trying again', { tries, error: textOf(error) })
         }
@@ -118,14 +132,38 @@ export async function deliverRows(
     }
   }
 
-  async function deliver(rows: readonly BlockRow[]): Promise<RefusedRow[]> {
-    if (rows.length === 0) return []
-    const error = await attempt(rows, deps.digest(rows.map(idKey)))
-    return error === undefined ? [] : halve(rows, error)
+  /** Sends what a token was noted for and is not there, until all of it is. */
+  async function complete(rows: readonly BlockRow[]): Promise<RefusedRow[]> {
+    const stored = await askUntilAnswered(rows)
+    const rest = rows.filter((row) => !stored.has(idKey(row)))
+    if (rest.length === 0) return []
+    deps.say('warn', 'ClickHouse took a block for stored that it had lost: sent again', {
+      rows: rest.length,
+    })
+    again += 1
+    return send(rest, deps.digest([...rest.map(idKey), `again ${again}`]))
   }
 
-  const error = await attempt(block.rows, block.token)
-  return error === undefined ? [] : halve(block.rows, error)
+  async function send(
+    rows: readonly BlockRow[],
+    token: string,
+    wasTried = false,
+  ): Promise<RefusedRow[]> {
+    const { error, isDoubtful } = await attempt(rows, token, wasTried)
+    if (error !== undefined) return halve(rows, error)
+    return isDoubtful ? complete(rows) : []
+  }
+
+  async function deliver(rows: readonly BlockRow[]): Promise<RefusedRow[]> {
+    return rows.length === 0 ? [] : send(rows, deps.digest(rows.map(idKey)))
+  }
+
+  return send(block.rows, block.token, wasTried)
+}
+
+/** Nobody heard of the insert: it was refused at the door. */
+function isUnheard(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED'
 }
 
 /** ClickHouse answered, with one of its codes, as opposed to a network that did not. */

@@ -1,7 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
-import { createDelivery, type DeliveryDeps, type ReadRows } from '../../src/pipeline/delivery.ts'
+import {
+  createDelivery,
+  idKey,
+  type DeliveryDeps,
+  type ReadRows,
+  type RowId,
+} from '../../src/pipeline/delivery.ts'
 import { digest } from '../../src/pipeline/digest.ts'
 import { recentIds } from '../../src/pipeline/recent.ts'
 import type { Occurrence } from '../../src/occurrence.ts'
@@ -110,6 +116,36 @@ test.each([
   await withoutDoubles()
   expect(await found(appId)).toEqual(expected)
 })
+
+// ClickHouse notes a token before it moves the rows into place: one that is killed between says yes to the
+// block ever after. Here the token is noted for other rows, which is the same to those of the block.
+test.each([
+  ['holds', storedIds, { rows: 1, counted: [1] }],
+  [
+    'is what holds them',
+    (_: unknown, __: unknown, rows: readonly RowId[]) => Promise.resolve(new Set(rows.map(idKey))),
+    { rows: 0, counted: [] },
+  ],
+] as const)(
+  'the question for the rows of a block that was tried before %s rows that ClickHouse lost',
+  async (_, ask, expected) => {
+    const appId = randomUUID()
+    let tries = 0
+    const { clickhouse, database } = db
+    const process = aProcess({
+      storedIds: (rows, signal) => ask(clickhouse, database, rows, signal),
+      insert: async (block, signal) => {
+        tries += 1
+        if (tries > 1) return insertBlock(clickhouse, () => undefined, block, signal)
+        const other = encodeRows([anOccurrence({ appId: 'other' })], aGrouping)
+        await insertBlock(clickhouse, () => undefined, { ...block, body: [other.bytes] }, signal)
+        throw Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })
+      },
+    })
+    await process.deliver(anOccurrence({ appId }))
+    expect(await found(appId)).toEqual(expected)
+  },
+)
 
 test.each([
   ['holds a block whose answer was lost', '10000', once],

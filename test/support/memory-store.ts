@@ -16,8 +16,11 @@ import {
 export interface MemoryStore {
   /** How often each id stands in the table. */
   readonly counts: () => ReadonlyMap<string, number>
-  /** Decides before each insert whether it fails, and whether it does so after the rows are stored. */
-  fail: () => 'no' | 'before' | 'after'
+  /**
+   * Decides before each insert whether it fails, and when: before anything happened, when its token is
+   * noted and its rows are not stored, or after they are.
+   */
+  fail: () => 'no' | 'before' | 'noted' | 'after'
   readonly insert: Parameters<typeof createDelivery>[0]['insert']
 }
 
@@ -32,6 +35,10 @@ export function memoryStore(): MemoryStore {
       await Promise.resolve()
       const how = store.fail()
       if (how === 'before') throw new Error('ClickHouse is away.')
+      if (how === 'noted') {
+        tokens.add(token)
+        throw new Error('ClickHouse was killed.')
+      }
       const rows = rowsToObjects(blockTarget(format).columns, [await bytesOf(body)])
       if (!tokens.has(token)) {
         tokens.add(token)

@@ -53,7 +53,7 @@ test('whatever file operation the power fails at, each acknowledged event is sto
       }),
       fc.array(fc.integer({ min: 1, max: 120 }), { minLength: 4, maxLength: 4 }),
       fc.infiniteStream(fc.double({ min: 0, max: 0.999, noNaN: true })),
-      fc.array(fc.constantFrom('no', 'before', 'after'), { maxLength: 2 }),
+      fc.array(fc.constantFrom('no', 'before', 'noted', 'after'), { maxLength: 2 }),
       async (lives, crashes, randoms, failures) => {
         const random = () => Number(randoms.next().value)
         const store = memoryStore()
