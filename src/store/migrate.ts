@@ -23,6 +23,7 @@ import largerBlocks from './migrations/0012_larger_blocks.sql'
 import retentions from './migrations/0013_retentions.sql'
 import fewerMerges from './migrations/0017_fewer_merges.sql'
 import byUser from './migrations/0018_by_user.sql'
+import widerMerges from './migrations/0019_wider_merges.sql'
 import { toldRetentions, type RetentionDays } from './retention.ts'
 
 /** A step of the schema: statements that may be repeated, in order. */
@@ -48,6 +49,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 13, name: 'retentions', sql: retentions },
   { version: 17, name: 'fewer_merges', sql: fewerMerges },
   { version: 18, name: 'by_user', sql: byUser },
+  { version: 19, name: 'wider_merges', sql: widerMerges },
 ]
 
 /** The schema version that this code needs. */
