@@ -53,8 +53,8 @@ export async function deliverRows(
   async function attempt(
     rows: readonly BlockRow[],
     token: string,
-    wasTried: boolean,
   ): Promise<{ readonly error: unknown; readonly isDoubtful: boolean }> {
+    // An earlier process may have sent parts of the block and sent it again too, under the same tokens.
     let isDoubtful = wasTried
     for (let tries = 1; ; tries += 1) {
       signal.throwIfAborted()
@@ -144,12 +144,8 @@ export async function deliverRows(
     return send(rest, deps.digest([...rest.map(idKey), `again ${again}`]))
   }
 
-  async function send(
-    rows: readonly BlockRow[],
-    token: string,
-    wasTried = false,
-  ): Promise<RefusedRow[]> {
-    const { error, isDoubtful } = await attempt(rows, token, wasTried)
+  async function send(rows: readonly BlockRow[], token: string): Promise<RefusedRow[]> {
+    const { error, isDoubtful } = await attempt(rows, token)
     if (error !== undefined) return halve(rows, error)
     return isDoubtful ? complete(rows) : []
   }
@@ -158,7 +154,7 @@ export async function deliverRows(
     return rows.length === 0 ? [] : send(rows, deps.digest(rows.map(idKey)))
   }
 
-  return send(block.rows, block.token, wasTried)
+  return send(block.rows, block.token)
 }
 
 /** Nobody heard of the insert: it was refused at the door. */

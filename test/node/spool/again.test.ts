@@ -100,32 +100,6 @@ test('a store with too many parts gets the same block again, whole, until it tak
   expect(sizes).toHaveLength(31)
 })
 
-test.each(['to the same process', 'to the next one'])(
-  'rows of which ClickHouse noted the token alone before it was killed are stored all the same, sent again by it %s',
-  async (to) => {
-    const store = memoryStore()
-    const disk = memoryDisk()
-    let fails: readonly ('noted' | 'before')[] = ['noted', 'noted', 'before', 'noted']
-    store.fail = () => {
-      const [how = to === 'to the next one' ? 'before' : 'no', ...rest] = fails
-      fails = rest
-      return how
-    }
-    const graceMs = to === 'to the next one' ? 20 : 10_000
-    const life = await live(disk, { store, delivery: noPause, graceMs })
-    const ids = await life.accept(20)
-    if (to === 'to the next one') {
-      await vi.waitUntil(() => fails.length === 0)
-      await life.end()
-      expect(store.counts().size).toBe(0)
-      store.fail = () => 'no'
-      const next = await live(disk, { store, delivery: noPause })
-      await next.end()
-    } else await life.end()
-    expect(notOnce(store, ids)).toEqual([])
-  },
-)
-
 test('an undeliverable row that is marked is sent again, once, also after a restart', async () => {
   const { store, poison, insert } = choosyStore('469')
   poison.add('poison')
