@@ -101,16 +101,10 @@ export function createByteBudget(
         }
         return new Promise((resolve) => {
           const grant = (): void => {
-            clearTimeout(timer)
             if (!isOver) start(bytes)
             resolve()
           }
-          const beginner: Waiter = { fits: () => isOver || mayBegin(bytes), grant }
-          const timer = setTimeout(() => {
-            beginners.splice(beginners.indexOf(beginner), 1)
-            grant()
-          }, beginMsMax)
-          beginners.push(beginner)
+          wait(beginners, { fits: () => isOver || mayBegin(bytes), grant }, beginMsMax, grant)
         })
       },
       grow: (bytes) => {
@@ -120,22 +114,17 @@ export function createByteBudget(
           return undefined
         }
         return new Promise((resolve, reject) => {
-          const waiter: Waiter = {
-            fits: () => isOver || fits(bytes),
-            grant: () => {
-              clearTimeout(timer)
-              if (!isOver) take(bytes)
-              resolve()
-            },
+          const grant = (): void => {
+            if (!isOver) take(bytes)
+            resolve()
           }
-          const timer = setTimeout(() => {
-            waiters.splice(waiters.indexOf(waiter), 1)
+          const late = (): void => {
             reject(tooBusy())
             admit(waiters)
-          }, waitMsMax)
+          }
+          const waiter = { fits: () => isOver || fits(bytes), grant }
           // Who holds a part already goes first: it gives back sooner.
-          if (held > 0) waiters.unshift(waiter)
-          else waiters.push(waiter)
+          wait(waiters, waiter, waitMsMax, late, held > 0)
         })
       },
       memory: (bytes) => {
@@ -157,6 +146,29 @@ export function createByteBudget(
     }
   }
   return { lease, used: () => used }
+}
+
+/** Puts one into a line; `late` is called instead of its `grant` where its turn does not come within `msMax`. */
+function wait(
+  line: Waiter[],
+  { fits, grant }: Waiter,
+  msMax: number,
+  late: () => void,
+  goesFirst = false,
+): void {
+  const waiter: Waiter = {
+    fits,
+    grant: () => {
+      clearTimeout(timer)
+      grant()
+    },
+  }
+  const timer = setTimeout(() => {
+    line.splice(line.indexOf(waiter), 1)
+    late()
+  }, msMax)
+  if (goesFirst) line.unshift(waiter)
+  else line.push(waiter)
 }
 
 function admit(waiters: Waiter[]): void {

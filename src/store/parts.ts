@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { ClickHouse } from './clickhouse.ts'
+import { localDatabase } from './cluster.ts'
 
 /** How the table of events lies on ClickHouse's disk. */
 export interface Parts {
@@ -31,7 +32,7 @@ export async function partsOf(
       WHERE active AND database IN ({database: String}, {local: String}) AND table = 'occurrences'
       GROUP BY partition_id)`,
     // Where several servers share the events, the tables of each are in a database of their own.
-    { database, local: `${database}_local` },
+    { database, local: localDatabase(database) },
     { settings: { max_execution_time: 5 } },
   )
   const [row] = z.array(Row).parse(rows)
