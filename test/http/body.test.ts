@@ -164,6 +164,30 @@ describe('over a socket', () => {
     },
   )
 
+  test('a long body waits in its socket while those that were begun wait for the disk', async () => {
+    const open: (() => void)[] = []
+    const intake = anIntake({
+      inFlightMax: 5 * BYTES_MAX,
+      beginMsMax: 60_000,
+      accept: () => new Promise((resolve) => open.push(resolve)),
+    })
+    const { post } = await listen(intake)
+    const first = post(batchOf(90_000))
+    await expect.poll(() => open.length).toBe(1)
+    const second = post(batchOf(90_000))
+    const short = post(batchOf(500))
+    await expect.poll(() => open.length).toBe(2)
+    // The short one came through; of the long one nothing is read.
+    expect(intake.budget.used()).toBeLessThan(2 * 90_000)
+    open[1]?.()
+    expect((await short).status).toBe(200)
+    open[0]?.()
+    expect((await first).status).toBe(200)
+    await expect.poll(() => open.length).toBe(3)
+    open[2]?.()
+    expect((await second).status).toBe(200)
+  })
+
   test('slow senders do not take the room of others before their bytes come', async () => {
     const intake = anIntake({ inFlightMax: BYTES_MAX })
     const { post, raw } = await listen(intake)

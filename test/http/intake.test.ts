@@ -8,6 +8,28 @@ const URL_OF = {
 }
 
 describe('a batch', () => {
+  test('is read when its turn comes, and its memory is lent on before its events are safe', async () => {
+    const told: string[] = []
+    const [turn, safe] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()]
+    const { send } = anIntake({
+      turn: () => turn.promise,
+      readBody: async (request) => {
+        told.push('read')
+        const bytes = new Uint8Array(await request.arrayBuffer())
+        return { bytes, spend: () => told.push('spent'), release: () => told.push('released') }
+      },
+      accept: () => safe.promise,
+    })
+    const answer = send([anEvent()])
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(told).toEqual([])
+    turn.resolve(undefined)
+    await expect.poll(() => told).toEqual(['read', 'spent'])
+    safe.resolve(undefined)
+    expect((await answer).status).toBe(200)
+    expect(told).toEqual(['read', 'spent', 'released'])
+  })
+
   test('is answered with exactly the fields of the contract, and an id to name it by', async () => {
     const { send, stored, lines } = anIntake()
     const response = await send([anEvent(), anEvent()], { 'X-Request-Id': 'mine-1' })

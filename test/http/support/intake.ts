@@ -34,13 +34,15 @@ export function anEvent(given: object = {}): Record<string, unknown> {
 }
 
 /** The intake as the service has it, with an in-memory end behind `accept`. */
-export function anIntake(given: Partial<IntakeDeps> & { inFlightMax?: number } = {}) {
+export function anIntake(
+  given: Partial<IntakeDeps> & { inFlightMax?: number; beginMsMax?: number } = {},
+) {
   const stored: Occurrence[] = []
   const ends: { protocol: string; outcome: Outcome; count: number }[] = []
   const received = { count: 0 }
   const lines: AccessLine[] = []
   const bugs: unknown[] = []
-  const budget = createByteBudget(given.inFlightMax ?? 10 * BYTES_MAX, 50, 50)
+  const budget = createByteBudget(given.inFlightMax ?? 10 * BYTES_MAX, 50, given.beginMsMax ?? 50)
   const app = new Hono()
   app.route(
     '/',

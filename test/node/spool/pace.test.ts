@@ -1,5 +1,8 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, test, vi } from 'vitest'
 import { createPace } from '../../../src/node/spool/pace.ts'
+import { memoryDisk } from '../../support/memory-disk.ts'
+import { memoryStore } from '../../support/memory-store.ts'
+import { live, notOnce } from './living.ts'
 
 const ROWS_MAX = 60_000
 
@@ -91,4 +94,36 @@ describe('the pace of delivery', () => {
     clock.ms += 251
     expect(pace.waitMs(10 * ROWS_MAX)).toBeLessThan(250)
   })
+})
+
+test('the spool lets requests wait their turn only while much waits for a store that takes it', async () => {
+  const store = memoryStore()
+  const gate = { open: Promise.resolve() }
+  const insert: typeof store.insert = async (block, signal) => {
+    await gate.open
+    await store.insert(block, signal)
+  }
+  const life = await live(memoryDisk(), { store, delivery: { insert }, limits: { rowsMax: 10 } })
+  const { spool } = life
+  const ids: string[] = []
+  for (let i = 0; i < 3; i += 1) {
+    ids.push(...(await life.accept(5)))
+    await vi.waitUntil(() => spool.status().rows === 0)
+  }
+  const turns = () =>
+    [spool.turn(), spool.turn(), spool.turn()].filter((turn) => turn !== undefined)
+  expect(turns()).toEqual([])
+
+  const { promise, resolve } = Promise.withResolvers<undefined>()
+  gate.open = promise.then(() => undefined)
+  for (let i = 0; i < 20; i += 1) ids.push(...(await life.accept(100)))
+  const waiting = turns()
+  expect(waiting.length).toBeGreaterThan(0)
+  await Promise.all(waiting)
+
+  resolve(undefined)
+  await vi.waitUntil(() => spool.status().rows === 0)
+  expect(turns()).toEqual([])
+  await life.end()
+  expect(notOnce(store, ids)).toEqual([])
 })
