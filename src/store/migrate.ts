@@ -24,6 +24,7 @@ import retentions from './migrations/0013_retentions.sql'
 import fewerMerges from './migrations/0017_fewer_merges.sql'
 import byUser from './migrations/0018_by_user.sql'
 import widerMerges from './migrations/0019_wider_merges.sql'
+import blocksInOneFile from './migrations/0023_blocks_in_one_file.sql'
 import { toldRetentions, type RetentionDays } from './retention.ts'
 
 /** A step of the schema: statements that may be repeated, in order. */
@@ -50,6 +51,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 17, name: 'fewer_merges', sql: fewerMerges },
   { version: 18, name: 'by_user', sql: byUser },
   { version: 19, name: 'wider_merges', sql: widerMerges },
+  { version: 23, name: 'blocks_in_one_file', sql: blocksInOneFile },
 ]
 
 /** The schema version that this code needs. */
