@@ -14,6 +14,10 @@ const Keys = z.array(z.object({ app_id: z.string(), id: z.string() }))
 // The question is the body of the request: its ids must fit the parser's limit.
 const SETTINGS = { max_query_size: 64 * 1024 * 1024, max_threads: 1 }
 
+// Millions of rows of few bytes, of which nearly none are left: steps of a million cost a tenth less than
+// those of 65,000 (20,000 ids among 46 million: 207 ms for 230; 5,000: 152 for 182).
+const WIDE = { max_block_size: 1_000_000, preferred_block_size_bytes: 100_000_000 }
+
 /**
  * Which of these events were stored in the last 24 hours, by any process. Exact: ids are compared,
  * not only their hashes. Made to be asked once per block of up to 20,000 rows.
@@ -36,7 +40,7 @@ export async function knownIds(
       AND h2 IN (SELECT toUInt32(bitShiftRight(arrayJoin(hashes), 32)))`,
     { database },
     // With so many ids every part of the index matches; looking it up costs more than it saves.
-    run({ use_index_for_in_with_subqueries: rows.length < 1_000 ? 1 : 0 }, signal),
+    run({ ...WIDE, use_index_for_in_with_subqueries: rows.length < 1_000 ? 1 : 0 }, signal),
   )
   return among(rows, found)
 }
@@ -121,7 +125,7 @@ export async function recordDoubles(
       AND h2 IN (SELECT toUInt32(bitShiftRight(arrayJoin(hashes), 32)))
     GROUP BY app_id, id HAVING count() > 1`,
     { database },
-    run({}, signal),
+    run(WIDE, signal),
   )
 }
 
