@@ -36,7 +36,7 @@ interface Waiter {
 }
 
 /** Part of the room that bodies may take while others wait to begin. */
-const BEGUN_SHARE = 3 / 16
+const BEGUN_SHARE = 1 / 8
 /** Longest that a body waits to begin: in its socket it costs nothing, and its client waits for an answer. */
 const BEGIN_MS_MAX = 5_000
 /** What is announced counts up to so much: a few slow senders must not keep all others waiting. */

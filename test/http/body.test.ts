@@ -1,8 +1,11 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { PassThrough } from 'node:stream'
 import zlib from 'node:zlib'
 import { createAdaptorServer } from '@hono/node-server'
 import { afterEach, describe, expect, test } from 'vitest'
+import { createByteBudget } from '../../src/http/budget.ts'
+import { readIncoming } from '../../src/http/incoming.ts'
 import { anEvent, anIntake, BYTES_MAX, KEY } from './support/intake.ts'
 
 const PACK = {
@@ -186,6 +189,18 @@ describe('over a socket', () => {
     await expect.poll(() => open.length).toBe(3)
     open[2]?.()
     expect((await second).status).toBe(200)
+  })
+
+  test('the pieces of a body are let go of as they are copied, and what shares their memory stays', async () => {
+    const incoming = new PassThrough()
+    const lease = createByteBudget(BYTES_MAX).lease()
+    const reading = readIncoming(incoming, { bytesMax: BYTES_MAX, lease, length: 3_000 })
+    const own = Buffer.from(new Uint8Array(1_000).fill(1).buffer)
+    const shared = Buffer.from(new Uint8Array(5_000).fill(2).buffer, 0, 2_000)
+    incoming.write(own)
+    incoming.end(shared)
+    expect([...new Set(await reading)]).toEqual([1, 2])
+    expect([own.byteLength, shared.byteLength]).toEqual([0, 2_000])
   })
 
   test('slow senders do not take the room of others before their bytes come', async () => {

@@ -48,7 +48,7 @@ test('a request that ends while it waits neither takes room nor blocks those beh
 })
 
 test('long bodies are read some at a time: the next one begins when one before it has ended', async () => {
-  const budget = createByteBudget(640, 5_000)
+  const budget = createByteBudget(960, 5_000)
   const [first, second, third] = [budget.lease(), budget.lease(), budget.lease()]
   expect(first.begin(60)).toBeUndefined()
   expect(first.grow(60)).toBeUndefined()
@@ -64,7 +64,7 @@ test('long bodies are read some at a time: the next one begins when one before i
 })
 
 test('a body that waits to begin is read all the same after a while', async () => {
-  const budget = createByteBudget(640, 5_000, 20)
+  const budget = createByteBudget(960, 5_000, 20)
   const [first, second] = [budget.lease(), budget.lease()]
   void first.begin(100)
   void first.grow(100)
@@ -74,7 +74,7 @@ test('a body that waits to begin is read all the same after a while', async () =
 })
 
 test('what a slow sender announces keeps others waiting for a moment only', async () => {
-  const budget = createByteBudget(640, 5_000, 60_000)
+  const budget = createByteBudget(960, 5_000, 60_000)
   const [slow, other] = [budget.lease(), budget.lease()]
   expect(slow.begin(90)).toBeUndefined()
   expect(slow.grow(1)).toBeUndefined()
