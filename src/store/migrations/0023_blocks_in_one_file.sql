@@ -7,7 +7,8 @@
 -- Forty parts at once instead of twenty-four: a row is written again once by the time that there are 32 million in
 -- blocks of 20,000, and most a second time before. 47 parts that were never merged cost a page 42 ms of CPU for 37 (for
 -- 23 parts in files for each column: 43), a search for a word 108 for 65.
--- Over a minute at full load, beside other work, 1.58 million events each: 1.88 s of CPU per 100,000 for 2.19.
+-- Over a minute at full load, beside other work, twice: 1.88 s of CPU per 100,000 events for 2.19 (1.58 million each),
+-- 2.07 for 2.27 (1.44 and 1.48 million).
 --
 -- The nearer a month is to as many parts as it may have, the fewer ClickHouse would merge at once; from 2,710 of 3,000
 -- on fewer than forty, so none, for ever. It always merges as many as there are, up to a hundred.
