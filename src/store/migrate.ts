@@ -24,6 +24,7 @@ import retentions from './migrations/0013_retentions.sql'
 import fewerMerges from './migrations/0017_fewer_merges.sql'
 import byUser from './migrations/0018_by_user.sql'
 import widerMerges from './migrations/0019_wider_merges.sql'
+import smallerGranules from './migrations/0020_smaller_granules.sql'
 import blocksInOneFile from './migrations/0023_blocks_in_one_file.sql'
 import { toldRetentions, type RetentionDays } from './retention.ts'
 
@@ -51,6 +52,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 17, name: 'fewer_merges', sql: fewerMerges },
   { version: 18, name: 'by_user', sql: byUser },
   { version: 19, name: 'wider_merges', sql: widerMerges },
+  { version: 20, name: 'smaller_granules', sql: smallerGranules },
   { version: 23, name: 'blocks_in_one_file', sql: blocksInOneFile },
 ]
 

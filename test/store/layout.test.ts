@@ -20,11 +20,11 @@ async function partsOf(table: string) {
   )
 }
 
-/** Events with stacks of 8 KB. */
-const insert = (rows: number) =>
+/** Events of ten apps with stacks of 8 KB, or as many bytes. */
+const insert = (rows: number, stackBytes = 8_000) =>
   db.clickhouse.command(
     `INSERT INTO occurrences (id, app_id, timestamp, stack_trace)
-    SELECT generateUUIDv4(), 'app', now64(3), randomPrintableASCII(8000) FROM numbers(${String(rows)})`,
+    SELECT generateUUIDv4(), concat('app-', toString(number % 10)), now64(3), randomPrintableASCII(${String(stackBytes)}) FROM numbers(${String(rows)})`,
   )
 
 test('a block stands in one file, what is larger has files for each column', async () => {
@@ -34,6 +34,31 @@ test('a block stands in one file, what is larger has files for each column', asy
     { part_type: 'Compact', rows: 5_500 },
     { part_type: 'Wide', rows: 14_000 },
   ])
+}, 60_000)
+
+test('events of a block lie in granules of megabytes, and once merged in those of a thousand', async () => {
+  const { clickhouse, database } = db
+  await clickhouse.command('TRUNCATE TABLE occurrences')
+  const granules = async () => {
+    const rows = await clickhouse.query(
+      // The last mark is the end.
+      `SELECT toUInt32(rows) AS rows, toUInt32(ceil(rows / (marks - 1))) AS ofEach
+      FROM system.parts
+      WHERE active AND database = {database: String} AND table = 'occurrences'`,
+      { database },
+    )
+    return z.array(z.object({ rows: z.number(), ofEach: z.number() })).parse(rows)
+  }
+  // Together 110 MB, and fewer rows than ClickHouse by itself merges column by column.
+  for (let block = 0; block < 2; block += 1) await insert(25_000, 2_200)
+  const [first, second] = await granules()
+  expect(first?.ofEach).toBeGreaterThan(4_000)
+  expect(second?.ofEach).toBeGreaterThan(4_000)
+  await clickhouse.command('OPTIMIZE TABLE occurrences FINAL')
+  const [merged, ...others] = await granules()
+  expect(others).toEqual([])
+  expect(merged?.rows).toBe(50_000)
+  expect(merged?.ofEach).toBeLessThanOrEqual(1_024)
 }, 60_000)
 
 test.each(['occurrences', 'seen', 'arrivals'])(
