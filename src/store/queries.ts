@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { ClickHouse } from './clickhouse.ts'
 import { EVENT_COLUMNS, EventRow } from './event-row.ts'
 import { codes, issues, trends } from './counts.ts'
-import { ALL_TIMES, conditionsOf, FIRST, matching, textConditions } from './matching.ts'
+import { ALL_TIMES, conditionsOf, FIRST_OF_WHOLE, matching, textConditions } from './matching.ts'
 import type { Ask, Params } from './matching.ts'
 import { readLedger } from './ledger.ts'
 import { limitsOf } from './limits.ts'
@@ -156,7 +156,7 @@ async function eventsAt(
         AND timestamp <= fromUnixTimestamp64Milli({newestMs: Int64})
         AND id IN (${uuids})
         AND toUnixTimestamp64Milli(timestamp) IN (${times})
-      ORDER BY ${FIRST} LIMIT 1 BY id)`,
+      ORDER BY ${FIRST_OF_WHOLE} LIMIT 1 BY id)`,
     {
       appId,
       oldestMs: oldest.timestamp_ms,
@@ -181,7 +181,7 @@ async function event(
     'event',
     `SELECT ${EVENT_COLUMNS} FROM (
       SELECT * FROM {database: Identifier}.occurrences
-      WHERE app_id = {appId: String} AND id = {id: UUID} ORDER BY ${FIRST} LIMIT 1)
+      WHERE app_id = {appId: String} AND id = {id: UUID} ORDER BY ${FIRST_OF_WHOLE} LIMIT 1)
     WHERE timestamp >= fromUnixTimestamp64Milli({oldestMs: Int64})`,
     { appId, id: uuid.data, oldestMs },
     signal,

@@ -280,14 +280,27 @@ describe('counts', () => {
     expect((await store.trends({ appId, range: onlyLater }, 'hour'))[0]?.count).toBe(1)
   })
 
-  test('of two rows received at the same moment every answer takes the same', async () => {
-    const first = one({ code: 'x', message: 'm1' })
+  test.each(['somebody', null])(
+    'of two rows received at the same moment, of %s, every answer takes the same',
+    async (userId) => {
+      const first = one({ code: 'x', message: 'm1', userId })
+      await insert([first])
+      await insert([{ ...first, code: 'y', message: 'm2' }])
+      const winner = (await store.event(appId, first.id))?.code
+      const page = await store.events({ appId, range: wide }, { offset: 0, limit: 9 })
+      expect(page.events.map(({ code }) => code)).toEqual([winner])
+      expect(await store.codes(appId, undefined)).toEqual([{ code: winner, count: 1 }])
+    },
+  )
+
+  test('of two rows that differ only in their stacks every answer takes the same', async () => {
+    const first = one({ userId: null, stackTrace: 'Error: a' })
     await insert([first])
-    await insert([{ ...first, code: 'y', message: 'm2' }])
-    const winner = (await store.event(appId, first.id))?.code
-    const page = await store.events({ appId, range: wide }, { offset: 0, limit: 9 })
-    expect(page.events.map(({ code }) => code)).toEqual([winner])
-    expect(await store.codes(appId, undefined)).toEqual([{ code: winner, count: 1 }])
+    await insert([{ ...first, stackTrace: 'Error: b' }])
+    const winner = (await store.event(appId, first.id))?.stackTrace
+    const page = await store.events({ appId, range: wide, q: 'failed' }, { offset: 0, limit: 9 })
+    expect(page.events.map(({ stackTrace }) => stackTrace)).toEqual([winner])
+    expect((await store.codes(appId, undefined)).map(({ count }) => count)).toEqual([1])
   })
 
   test('a double found by hand is counted once when its arrivals are long past', async () => {
