@@ -10,7 +10,7 @@
 --   1,024               1.5 MB, 8 KB               214      157.4
 --   1,024               1 MB, 16 KB                210      162.3
 --   512                 1 MB, 16 KB                204      165.1
--- Of granules of 1,024 rows with blocks of 1 MB and 8 KB, all 30 million events take 171.8 bytes each with everything around
+-- Of granules of 1,024 rows with blocks of 1 MB and 8 KB, all 30 million events take 174 bytes each with everything around
 -- them, for 169. A block ends at the first mark behind its least size, so where the greatest size is far above that it
 -- holds whole granules: with 1 MB for both it took 303 ms and 171.5 bytes instead of 298 and 162.0 (others 64 KB).
 -- To find them reads less too, because the indexes name smaller granules: a word 35 ms for 100, part of a number 70
