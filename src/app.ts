@@ -378,7 +378,7 @@ function clientsOf(publicUrl: string | undefined) {
 /** The edge keeps no ledger, and has nothing to put there. */
 const ledgerOf = ({ settleLedger }: Host) => settleLedger ?? (() => Promise.resolve())
 
-/** Questions see what was accepted before them, where that takes no longer than a moment. */
+/** Questions see what was accepted before them, where that takes no longer than a moment and comes in no stream. */
 function createSettledAsk(say: Host['telemetry']['say'], spool: Spool): Ask {
   const ask = createAsk({
     timeoutMs: ASK_MS_MAX,
@@ -390,7 +390,7 @@ function createSettledAsk(say: Host['telemetry']['say'], spool: Spool): Ask {
   })
   return (request, question) =>
     ask(request, async (signal) => {
-      await spool.settle(SETTLE_MS_MAX)
+      if (!(await spool.streams())) await spool.settle(SETTLE_MS_MAX)
       return question(signal)
     })
 }

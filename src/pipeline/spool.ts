@@ -81,6 +81,11 @@ export interface Spool {
    * `waitMs`, or at once where too much waits for that to make sense.
    */
   readonly settle: (waitMs: number) => Promise<void>
+  /**
+   * Whether rows come in a stream that goes on at this moment, second after second: then there is always
+   * something that waits, and who asks for all of it to be delivered first gets blocks that are too small.
+   */
+  readonly streams: () => Promise<boolean>
   /** Deletes of the events that were kept aside as undeliverable those that fit; says how many. */
   readonly dropAside: (fits: Fits) => Promise<number>
   readonly status: () => SpoolStatus

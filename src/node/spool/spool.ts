@@ -13,6 +13,7 @@ import { openReserve, type Reserve } from './reserve.ts'
 import { openSealLog, readSealLog, type Frontier, type SealLog } from './seals.ts'
 import { segmentName } from './segment.ts'
 import { createSource } from './source.ts'
+import { createStream } from './stream.ts'
 import { dropFitting, retryMarked, setAside } from './undeliverable.ts'
 import { openWriter, type Writer } from './writer.ts'
 
@@ -213,6 +214,7 @@ interface SpoolDeps {
 function makeSpool(parts: Parts, deps: SpoolDeps): DiskSpool {
   const { writer, drain, segments, ages, undeliverable, pace } = parts
   const { limits, delivery } = deps
+  const stream = createStream()
   let waitingBytes = 0
   let stopping = false
   /** Of a request that found no room of late: smaller ones may still find it, and yet events are refused. */
@@ -272,6 +274,7 @@ function makeSpool(parts: Parts, deps: SpoolDeps): DiskSpool {
         }
         await writer.append(parcel)
         pace.kept(parcel.rows.length)
+        stream.kept(parcel.rows.length)
       } finally {
         waitingBytes -= size
       }
@@ -304,6 +307,8 @@ function makeSpool(parts: Parts, deps: SpoolDeps): DiskSpool {
       await Promise.race([drain.settle(), waited])
       clearTimeout(timer)
     },
+
+    streams: () => stream.goesOn(),
 
     async dropAside(fits) {
       const dropped = await dropFitting(deps.disk, fits)

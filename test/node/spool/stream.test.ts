@@ -1,0 +1,69 @@
+import { expect, test, vi } from 'vitest'
+import { createStream } from '../../../src/node/spool/stream.ts'
+import { memoryDisk } from '../../support/memory-disk.ts'
+import { live } from './living.ts'
+
+/** A stream with a clock of its own: `seconds` of 10 requests with 100 rows each. */
+function streaming(seconds: number) {
+  const clock = { ms: 500 }
+  const stream = createStream(() => clock.ms)
+  for (let request = 0; request < seconds * 10; request += 1) {
+    stream.kept(100)
+    clock.ms += 100
+  }
+  return { clock, stream }
+}
+
+test('rows that come second after second are a stream while the next ones come', async () => {
+  const { stream } = streaming(7)
+  const [first, second] = [stream.goesOn(), stream.goesOn()]
+  stream.kept(1)
+  expect(await Promise.all([first, second])).toEqual([true, true])
+})
+
+test('a stream that has ended is none, for those who come behind it', async () => {
+  const { clock, stream } = streaming(7)
+  expect(await stream.goesOn()).toBe(false)
+  clock.ms += 3_000
+  expect(await stream.goesOn()).toBe(false)
+  stream.kept(1_000)
+  const asked = stream.goesOn()
+  stream.kept(1_000)
+  expect(await asked).toBe(false)
+})
+
+test('a burst is no stream, nor are few rows', async () => {
+  for (const { stream } of [streaming(3), streaming(0)]) {
+    stream.kept(100_000)
+    const asked = stream.goesOn()
+    stream.kept(100_000)
+    expect(await asked).toBe(false)
+  }
+  const clock = { ms: 0 }
+  const few = createStream(() => clock.ms)
+  for (let request = 0; request < 100; request += 1) {
+    few.kept(40)
+    clock.ms += 100
+  }
+  const asked = few.goesOn()
+  few.kept(40)
+  expect(await asked).toBe(false)
+})
+
+test('a spool knows the stream that it takes', async () => {
+  const life = await live(memoryDisk())
+  vi.useFakeTimers({ toFake: ['performance'] })
+  try {
+    for (let second = 0; second < 7; second += 1) {
+      await life.accept(600)
+      vi.advanceTimersByTime(1_000)
+    }
+    const asked = life.spool.streams()
+    await life.accept(1)
+    expect(await asked).toBe(true)
+    expect(await life.spool.streams()).toBe(false)
+  } finally {
+    vi.useRealTimers()
+    await life.end()
+  }
+})
