@@ -31,6 +31,7 @@ import { createQuota, type Quota } from './limits/quota.ts'
 import type { Registrations } from './keys/registrations.ts'
 import type { KeySync } from './keys/sync.ts'
 import type { Occurrence } from './occurrence.ts'
+import { createSettled } from './pipeline/settle.ts'
 import { createPipeline } from './pipeline/pipeline.ts'
 import { createRules } from './pipeline/rules.ts'
 import { scrub } from './pipeline/scrub.ts'
@@ -93,8 +94,6 @@ const FORM_BYTES_MAX = 8_192
 const ASK_MS_MAX = 10_000
 /** What an administrator sends: lists of names and rules. */
 const ADMIN_BODY_BYTES_MAX = 256 * 1024
-/** Longest a question waits for what was accepted just before it. */
-const SETTLE_MS_MAX = 1_000
 
 /** Wires the modules to one another; the only place that knows them all. */
 export async function createApp(
@@ -378,7 +377,7 @@ function clientsOf(publicUrl: string | undefined) {
 /** The edge keeps no ledger, and has nothing to put there. */
 const ledgerOf = ({ settleLedger }: Host) => settleLedger ?? (() => Promise.resolve())
 
-/** Questions see what was accepted before them, where that takes no longer than a moment and comes in no stream. */
+/** Questions see what was accepted before them, as far as pipeline/settle.ts says. */
 function createSettledAsk(say: Host['telemetry']['say'], spool: Spool): Ask {
   const ask = createAsk({
     timeoutMs: ASK_MS_MAX,
@@ -388,9 +387,6 @@ function createSettledAsk(say: Host['telemetry']['say'], spool: Spool): Ask {
       })
     },
   })
-  return (request, question) =>
-    ask(request, async (signal) => {
-      if (!(await spool.streams())) await spool.settle(SETTLE_MS_MAX)
-      return question(signal)
-    })
+  const settled = createSettled(spool)
+  return (request, question) => ask(request, (signal) => settled(() => question(signal)))
 }

@@ -37,7 +37,7 @@ export function directSpool(delivery: Delivery, waitMsMax: number): Spool {
     },
     drain: () => Promise.resolve(),
     settle: () => Promise.resolve(),
-    streams: () => Promise.resolve(false),
+    streams: () => undefined,
     dropAside: () => Promise.resolve(0),
     // Who waits for the store goes at its pace.
     turn: () => undefined,

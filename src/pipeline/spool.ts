@@ -82,10 +82,10 @@ export interface Spool {
    */
   readonly settle: (waitMs: number) => Promise<void>
   /**
-   * Whether rows come in a stream that goes on at this moment, second after second: then there is always
-   * something that waits, and who asks for all of it to be delivered first gets blocks that are too small.
+   * Where rows have been coming in a stream, second after second, whether it goes on; else undefined. Then there is
+   * always something that waits, and who asks for all of it to be delivered first makes blocks that are too small.
    */
-  readonly streams: () => Promise<boolean>
+  readonly streams: () => Promise<boolean> | undefined
   /** Deletes of the events that were kept aside as undeliverable those that fit; says how many. */
   readonly dropAside: (fits: Fits) => Promise<number>
   readonly status: () => SpoolStatus

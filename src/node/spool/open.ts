@@ -105,7 +105,7 @@ export async function openFolderSpool(
       await spool.drain(stopping, graceMs)
     },
     settle: (waitMs) => spool?.settle(waitMs) ?? Promise.resolve(),
-    streams: () => spool?.streams() ?? Promise.resolve(false),
+    streams: () => spool?.streams(),
     dropAside: (fits) => spool?.dropAside(fits) ?? Promise.resolve(0),
     turn: () => spool?.turn(),
     status: () =>

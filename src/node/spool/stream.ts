@@ -2,8 +2,11 @@
 export interface Stream {
   /** So many rows of one request became durable. */
   readonly kept: (rows: number) => void
-  /** Whether they have been coming for seconds, and still do: resolves with the next ones, or once none came. */
-  readonly goesOn: () => Promise<boolean>
+  /**
+   * Where they have been coming for seconds, whether they still do: resolves with the next ones, or once
+   * none came. Undefined where there was no stream.
+   */
+  readonly goesOn: () => Promise<boolean> | undefined
 }
 
 /** So many rows in each of so many seconds are a stream. */
@@ -31,7 +34,7 @@ export function createStream(nowMs = () => performance.now()): Stream {
     },
     goesOn() {
       const hasPaused = nowMs() / 1_000 > second + 2
-      if (seconds < SECONDS_MIN || hasPaused) return Promise.resolve(false)
+      if (seconds < SECONDS_MIN || hasPaused) return undefined
       return new Promise((resolve) => {
         const timer = setTimeout(() => {
           resolve(false)
