@@ -240,9 +240,11 @@ describe('two shards', () => {
       await vi.waitUntil(async () => !(await list()).includes('"1.0.0"'), { timeout: 30_000 })
       expect(await list()).toContain('"1.1.0"')
     }
-    for (const shard of each) {
-      const left = () => count(shard, "occurrences WHERE user_id IN ('user-7', 'user-8')")
+    for (const clickhouse of [...each, one.clickhouse]) {
+      const left = () => count(clickhouse, "occurrences WHERE user_id IN ('user-7', 'user-8')")
       await vi.waitUntil(async () => (await left()) === 0, { timeout: 60_000, interval: 200 })
+    }
+    for (const shard of each) {
       const rows = await shard.query(
         `SELECT name FROM system.tables WHERE database = currentDatabase()
           AND create_table_query LIKE '%toIntervalDay(30)%' ORDER BY name`,
