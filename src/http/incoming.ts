@@ -97,8 +97,8 @@ export function readIncoming(
 }
 
 /**
- * Frees the memory of bytes that were copied, at once: left to the collection of garbage, which comes late
- * for what has waited in its socket, it is 30 MB/s. Only where nothing else can lie in the same memory.
+ * Frees the memory of bytes that were copied, at once: the collection of garbage comes late for what has waited in
+ * its socket, 64 KB of each request under overload. Only where nothing else can lie in the same memory.
  */
 function free({ buffer, byteLength }: Uint8Array): void {
   if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0)

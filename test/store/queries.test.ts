@@ -290,6 +290,11 @@ describe('counts', () => {
       const page = await store.events({ appId, range: wide }, { offset: 0, limit: 9 })
       expect(page.events.map(({ code }) => code)).toEqual([winner])
       expect(await store.codes(appId, undefined)).toEqual([{ code: winner, count: 1 }])
+      // Also where they were stored the other way round.
+      const other = one({ code: 'y', message: 'm2', userId })
+      await insert([other])
+      await insert([{ ...other, code: 'x', message: 'm1' }])
+      expect((await store.event(appId, other.id))?.code).toBe(winner)
     },
   )
 

@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest'
 import { memoryDisk } from '../../support/memory-disk.ts'
-import { memoryStore } from '../../support/memory-store.ts'
+import { memoryStore, type MemoryStore } from '../../support/memory-store.ts'
 import { live, notOnce } from './living.ts'
 
 // ClickHouse notes a block's token before its rows are in place: killed between, it says yes ever after.
@@ -8,22 +8,31 @@ import { live, notOnce } from './living.ts'
 /** Retries without their pauses. */
 const noPause = { random: () => -0.999 }
 
+type Way = ReturnType<MemoryStore['fail']>
+
+/** Lets inserts end in these ways, one after the other, and all that follow in `after`. Tells how many are left. */
+function failing(store: MemoryStore, ways: readonly Way[], after: Way): () => number {
+  let left = ways
+  store.fail = () => {
+    const [way = after, ...rest] = left
+    left = rest
+    return way
+  }
+  return () => left.length
+}
+
 test.each(['to the same process', 'to the next one'])(
   'rows of which ClickHouse noted the token alone before it was killed are stored all the same, sent again by it %s',
   async (to) => {
     const store = memoryStore()
     const disk = memoryDisk()
-    let fails: readonly ('noted' | 'before')[] = ['noted', 'noted', 'before', 'noted']
-    store.fail = () => {
-      const [how = to === 'to the next one' ? 'before' : 'no', ...rest] = fails
-      fails = rest
-      return how
-    }
+    const after = to === 'to the next one' ? 'before' : 'no'
+    const left = failing(store, ['noted', 'noted', 'before', 'noted'], after)
     const graceMs = to === 'to the next one' ? 20 : 10_000
     const life = await live(disk, { store, delivery: noPause, graceMs })
     const ids = await life.accept(20)
     if (to === 'to the next one') {
-      await vi.waitUntil(() => fails.length === 0)
+      await vi.waitUntil(() => left() === 0)
       await life.end()
       expect(store.counts().size).toBe(0)
       store.fail = () => 'no'
@@ -38,15 +47,10 @@ test('of a block that was sent again in vain by the process before, the next one
   const store = memoryStore()
   const disk = memoryDisk()
   // Noted, yes without its rows, noted under the next token, and then away.
-  let fails: readonly ('noted' | 'no')[] = ['noted', 'no', 'noted']
-  store.fail = () => {
-    const [how = 'before', ...rest] = fails
-    fails = rest
-    return how
-  }
+  const left = failing(store, ['noted', 'no', 'noted'], 'before')
   const life = await live(disk, { store, delivery: noPause, graceMs: 20 })
   const ids = await life.accept(20)
-  await vi.waitUntil(() => fails.length === 0)
+  await vi.waitUntil(() => left() === 0)
   await life.end()
   expect(store.counts().size).toBe(0)
   store.fail = () => 'no'

@@ -13,7 +13,7 @@ import { deliveryTo, memoryStore, type MemoryStore } from '../../support/memory-
 import { aGrouping, anOccurrence } from '../../support/occurrence.ts'
 
 /** Roomy, but for windows that are delivered at once. */
-const LIMITS: SpoolLimits = {
+export const LIMITS: SpoolLimits = {
   bytesMax: 10_000_000,
   segmentBytes: 1_000_000,
   rowsMax: 100,

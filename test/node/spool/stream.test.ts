@@ -1,7 +1,12 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
+import { openFolderSpool } from '../../../src/node/spool/open.ts'
 import { createStream } from '../../../src/node/spool/stream.ts'
-import { memoryDisk } from '../../support/memory-disk.ts'
-import { live } from './living.ts'
+import { deliveryTo, memoryStore } from '../../support/memory-store.ts'
+import { anOccurrence } from '../../support/occurrence.ts'
+import { LIMITS, parcelOf } from './living.ts'
 
 /** A stream with a clock of its own: `seconds` of 10 requests with 100 rows each. */
 function streaming(seconds: number) {
@@ -45,19 +50,23 @@ test('a burst is no stream, nor are few rows', () => {
 })
 
 test('a spool knows the stream that it takes', async () => {
-  const life = await live(memoryDisk())
+  const folder = await mkdtemp(join(tmpdir(), 'error-ingestor-stream-'))
+  const spool = await openFolderSpool(join(folder, 'spool'), deliveryTo(memoryStore()), LIMITS)
+  const accept = (count: number) =>
+    spool.append(parcelOf(Array.from({ length: count }, () => anOccurrence())))
   vi.useFakeTimers({ toFake: ['performance'] })
   try {
     for (let second = 0; second < 7; second += 1) {
-      await life.accept(600)
+      await accept(600)
       vi.advanceTimersByTime(1_000)
     }
-    const asked = life.spool.streams()
-    await life.accept(1)
+    const asked = spool.streams()
+    await accept(1)
     expect(await asked).toBe(true)
-    expect(await life.spool.streams()).toBe(false)
+    expect(await spool.streams()).toBe(false)
   } finally {
     vi.useRealTimers()
-    await life.end()
+    await spool.close()
+    await rm(folder, { recursive: true })
   }
 })
