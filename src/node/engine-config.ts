@@ -33,8 +33,7 @@ export function engineConfig(dataDir: string, configFile: string, memoryBytesMax
     max_concurrent_queries: 100,
     max_thread_pool_size: 400,
     max_thread_pool_free_size: 20,
-    // With two threads merges take both cores of a small machine, and questions wait for them.
-    background_pool_size: 1,
+    background_pool_size: 2,
     background_merges_mutations_concurrency_ratio: 2,
     background_schedule_pool_size: 4,
     background_common_pool_size: 2,
@@ -46,11 +45,10 @@ export function engineConfig(dataDir: string, configFile: string, memoryBytesMax
     // An idle connection holds up the end by about this; the client gives its own up after 2 s.
     keep_alive_timeout: 3,
     merge_tree: {
-      // Their defaults (8 and 20) are larger than so small a pool and would be refused; a mutation must not
-      // wait until nothing is merged.
-      number_of_free_entries_in_pool_to_lower_max_size_of_merge: 1,
-      number_of_free_entries_in_pool_to_execute_mutation: 1,
-      number_of_free_entries_in_pool_to_execute_optimize_entire_partition: 1,
+      // Their defaults (8 and 20) are larger than so small a pool and would be refused.
+      number_of_free_entries_in_pool_to_lower_max_size_of_merge: 2,
+      number_of_free_entries_in_pool_to_execute_mutation: 2,
+      number_of_free_entries_in_pool_to_execute_optimize_entire_partition: 2,
     },
     profiles: {
       // `clickhouse local` takes an expression for a query; a server does not.
