@@ -24,6 +24,9 @@ const halfSurrogate = fc
   .integer({ min: 0xd800, max: 0xdfff })
   .map((unit) => `a${String.fromCharCode(unit)}b`)
 const anyText = fc.oneof({ weight: 5, arbitrary: text }, { weight: 1, arbitrary: halfSurrogate })
+// Behind a name that is a backslash alone V8 takes other escaped names for it, as "\n", wherever such JSON is parsed:
+// https://github.com/nodejs/node/issues/63785, open. What is written is right (the test below).
+const anyName = anyText.filter((name) => name !== '\\')
 const millis = fc.integer({ min: 0, max: 253_402_300_799_999 })
 const nullable = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | null> =>
   fc.option(arbitrary, { nil: null })
@@ -40,7 +43,7 @@ const json = fc.letrec<{ json: Json; array: Json[]; object: JsonObject }>((tie) 
   ),
   array: fc.array(tie('json'), { maxLength: 4 }),
   object: fc
-    .array(fc.tuple(fc.oneof(anyText, fc.constant('__proto__')), tie('json')), { maxLength: 4 })
+    .array(fc.tuple(fc.oneof(anyName, fc.constant('__proto__')), tie('json')), { maxLength: 4 })
     .map((pairs) => Object.fromEntries(pairs)),
 }))
 
@@ -134,6 +137,17 @@ describe('rows', () => {
         })
       }),
     )
+  })
+
+  test('a name that is a backslash, and names that are escaped, are written as they are', () => {
+    for (const name of ['\\', '\n', '\0', '"']) {
+      const { bytes } = encodeRows(
+        [anOccurrence({ metadata: { before: 1, [name]: 2 } })],
+        aGrouping,
+      )
+      const text = new TextDecoder().decode(bytes)
+      expect(text).toContain(`{"before":1,${JSON.stringify(name)}:2}`)
+    }
   })
 
   test('texts around every size at which the length prefix or the method changes come back', () => {
