@@ -250,7 +250,7 @@ function routes(config: Config, host: Host, parts: Parts): Hono {
   const { telemetry, nowMs, inflate } = host
   const reader = (bytesMax: number) => (request: Request, env: unknown) =>
     readBody(request, { bytesMax, inflate, budget }, env)
-  const ask = createSettledAsk(telemetry.say, spool)
+  const ask = askOf(telemetry.say)
   const { publicUrl } = config.http
   const documented = { ...DOCUMENTED, publicUrl }
   const app = new Hono()
@@ -275,7 +275,7 @@ function routes(config: Config, host: Host, parts: Parts): Hono {
   app.route(
     '/',
     dashboardRoutes(config, parts, ledgerOf(host), {
-      ask,
+      ask: settledAsk(ask, spool),
       nowMs,
       readForm: reader(FORM_BYTES_MAX),
       openapi: () => openapiDocument(documented),
@@ -377,9 +377,9 @@ function clientsOf(publicUrl: string | undefined) {
 /** The edge keeps no ledger, and has nothing to put there. */
 const ledgerOf = ({ settleLedger }: Host) => settleLedger ?? (() => Promise.resolve())
 
-/** Questions see what was accepted before them, as far as pipeline/settle.ts says. */
-function createSettledAsk(say: Host['telemetry']['say'], spool: Spool): Ask {
-  const ask = createAsk({
+/** Asks the store, or changes something there. */
+const askOf = (say: Host['telemetry']['say']): Ask =>
+  createAsk({
     timeoutMs: ASK_MS_MAX,
     storeFailed: (error) => {
       say('warn', 'ClickHouse did not answer a question', {
@@ -387,6 +387,9 @@ function createSettledAsk(say: Host['telemetry']['say'], spool: Spool): Ask {
       })
     },
   })
+
+/** Questions see what was accepted before them, as far as pipeline/settle.ts says. They may be asked twice. */
+function settledAsk(ask: Ask, spool: Spool): Ask {
   const settled = createSettled(spool)
   return (request, question) => ask(request, (signal) => settled(() => question(signal)))
 }

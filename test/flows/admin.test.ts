@@ -95,6 +95,21 @@ describe('apps and keys over the API', () => {
     expect((await admin('PATCH', 'apps/none', { name: 'N' })).status).toBe(404)
   })
 
+  test('an app is made once, also behind a stream of events, where questions are asked twice', async () => {
+    await admin('POST', 'apps', { id: 'flood', name: 'F' })
+    const { apiKey } = made(await admin('POST', 'keys', { appId: 'flood' }))
+    const untilMs = performance.now() + 3_500
+    while (performance.now() < untilMs) {
+      const events = Array.from({ length: 100 }, () => anEvent({ appId: 'flood' }))
+      const answer = await one.call('/api/v1/ingest', post({ events }, { 'X-API-Key': apiKey }))
+      expect(answer.status).toBe(200)
+    }
+    expect((await admin('POST', 'apps', { id: 'once', name: 'O' })).status).toBe(201)
+    made(await admin('POST', 'keys', { appId: 'once' }))
+    const { body } = await admin('GET', 'audit?appId=once')
+    expect(body).toMatchObject({ entries: [{ action: 'key.create' }, { action: 'app.create' }] })
+  })
+
   test('a list shows no key that could be used, except one that only ingests', async () => {
     await admin('POST', 'apps', { id: 'listed', name: 'L' })
     const ingest = made(await admin('POST', 'keys', { appId: 'listed' })).apiKey

@@ -32,3 +32,15 @@ test('a question behind a stream that has ended sees all of it', async () => {
   const { answer, told } = await asked(() => Promise.resolve(false))
   expect({ answer, told }).toEqual({ answer: 1, told: ['ask', 'settle 1000', 'ask'] })
 })
+
+test('one event that is not found is looked for again, behind the last ones of the stream', async () => {
+  let stored: string | undefined
+  const settled = createSettled({
+    streams: () => Promise.resolve(true),
+    settle: () => {
+      stored = 'the event'
+      return Promise.resolve()
+    },
+  })
+  expect(await settled(() => Promise.resolve(stored))).toBe('the event')
+})
