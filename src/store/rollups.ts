@@ -35,7 +35,9 @@ export async function splitRange(
   const params: Params = { appId, ...range }
   const rows = Untrusted.parse(await ask('untrusted-hours', UNTRUSTED, params, signal))
   const withDoubles = rows.some(({ at }) => at < 0)
-  const untrusted = rows.filter(({ at }) => at >= 0).map(({ at }) => at * 1_000)
+  const touched = rows.filter(({ at }) => at >= 0)
+  const doubled = withDoubles ? await ask('doubled-hours', DOUBLED, params, signal) : []
+  const untrusted = [...touched, ...Untrusted.parse(doubled)].map(({ at }) => at * 1_000)
   const { pieces, hours } = splitHours(range, untrusted)
   const where = `app_id = {appId: String} AND (${pieces.map(within).join(' OR ') || '0'})`
   return {
@@ -45,15 +47,17 @@ export async function splitRange(
   }
 }
 
-// The hours, and -1 where the app has doubles at all. Without any the last part reads nothing.
+// The hours that were touched, and -1 where the app has doubles at all.
 const UNTRUSTED = `
   SELECT toInt64(toUnixTimestamp(hour)) AS at FROM {database: Identifier}.touched FINAL
   WHERE app_id = {appId: String}
     AND hour >= toDateTime(greatest(intDiv({startMs: Int64}, 1000) - 3600, 0), 'UTC')
     AND hour <= toDateTime(least(intDiv({endMs: Int64}, 1000), 4294967295), 'UTC')
   UNION ALL
-  SELECT toInt64(-1) AS at FROM (${DOUBLES}) LIMIT 1
-  UNION ALL
+  SELECT toInt64(-1) AS at FROM (${DOUBLES}) LIMIT 1`
+
+// Of its own, because it searches for the doubles again: in a stream that is half of what a count costs.
+const DOUBLED = `
   SELECT DISTINCT intDiv(toUnixTimestamp64Milli(timestamp), 3600000) * 3600 AS at
   FROM ${EVENTS_TABLE}
   WHERE app_id = {appId: String}
