@@ -11,7 +11,7 @@ export interface Stream {
 
 /** So many rows in each of so many seconds are a stream. */
 const ROWS_MIN = 500
-const SECONDS_MIN = 5
+const SECONDS_MIN = 2
 /** Longest between two requests of a stream: at 5,000 events/s in batches of 100 there are 20 ms. */
 const PAUSE_MS_MAX = 50
 

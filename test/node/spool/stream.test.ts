@@ -20,7 +20,7 @@ function streaming(seconds: number) {
 }
 
 test('rows that come second after second are a stream while the next ones come', async () => {
-  const { stream } = streaming(7)
+  const { stream } = streaming(3)
   const [first, second] = [stream.goesOn(), stream.goesOn()]
   stream.kept(1)
   expect(await Promise.all([first, second])).toEqual([true, true])
@@ -36,7 +36,7 @@ test('a stream that has ended is none, for those who come behind it', async () =
 })
 
 test('a burst is no stream, nor are few rows', () => {
-  for (const { stream } of [streaming(3), streaming(0)]) {
+  for (const { stream } of [streaming(1), streaming(0)]) {
     stream.kept(100_000)
     expect(stream.goesOn()).toBeUndefined()
   }
