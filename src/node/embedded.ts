@@ -5,8 +5,9 @@ import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { engineConfig, engineMemoryBytesMax } from './engine-config.ts'
+import { engineConfig, engineMemoryBytesMax, MERGES_AT_ONCE } from './engine-config.ts'
 import { cannotStart, isLocked, isPortTaken, lockedBy, ownerOf } from './engine-words.ts'
+import { letMergesGiveWay } from './engine-priority.ts'
 import { findEngineLibrary, thisPlatform } from './engine-library.ts'
 
 const LOCK_WAIT_MS = 10_000
@@ -16,6 +17,7 @@ const PROGRESS_AFTER_MS = 1_000
 const PROGRESS_EVERY_MS = 5_000
 const PING_EVERY_MS = 25
 const STOP_MS_MAX = 15_000
+const LOOK_FOR_MERGES_MS = 1_000
 const BACKOFF_MS = { first: 100, max: 10_000 } as const
 // An engine that ran this long was well: the next death starts again with a short wait.
 const HEALTHY_AFTER_MS = 30_000
@@ -69,6 +71,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
   const first = await firstStart(launch, { ...options, dataDir })
   const { port } = first
   let engine: Engine | undefined = first.engine
+  void prioritize(engine, options.say)
   writeFileSync(addressFile(dataDir), urlOf(port))
   const closing = new AbortController()
   const kept = keepAlive()
@@ -106,6 +109,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
     const version = await answering(candidate, port, closing.signal)
     if (version !== undefined) {
       restarts += 1
+      void prioritize(candidate, options.say)
       options.say('info', 'The embedded ClickHouse is back.', { pid: candidate.child.pid })
       return candidate
     }
@@ -259,6 +263,21 @@ async function ask(url: string, sql: string): Promise<string | undefined> {
   } catch {
     // Not listening yet.
     return undefined
+  }
+}
+
+/** Merges have their threads from the engine's first table on. Resolves when all give way, or it has ended. */
+async function prioritize(engine: Engine, say: EmbeddedOptions['say']): Promise<void> {
+  const { pid } = engine.child
+  if (process.platform !== 'linux' || pid === undefined) return
+  try {
+    while (!engine.hasEnded() && (await letMergesGiveWay(pid)) < MERGES_AT_ONCE) {
+      await Promise.race([engine.ended, sleep(LOOK_FOR_MERGES_MS, undefined, { ref: false })])
+    }
+  } catch (error) {
+    if (engine.hasEnded()) return
+    const why = error instanceof Error ? error.message : String(error)
+    say('warn', `The embedded ClickHouse merges with the priority of questions: ${why}`)
   }
 }
 

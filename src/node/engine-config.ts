@@ -4,6 +4,9 @@ import { join } from 'node:path'
 const GIB = 1024 ** 3
 const MIB = 1024 ** 2
 
+/** Threads for merges and mutations. */
+export const MERGES_AT_ONCE = 2
+
 /**
  * The memory an embedded ClickHouse may take, in bytes: 40 % of what the machine (or its container)
  * has, between 1 GiB and 3 GiB. It is a guest on somebody's laptop.
@@ -33,7 +36,7 @@ export function engineConfig(dataDir: string, configFile: string, memoryBytesMax
     max_concurrent_queries: 100,
     max_thread_pool_size: 400,
     max_thread_pool_free_size: 20,
-    background_pool_size: 2,
+    background_pool_size: MERGES_AT_ONCE,
     background_merges_mutations_concurrency_ratio: 2,
     background_schedule_pool_size: 4,
     background_common_pool_size: 2,

@@ -1,9 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readFileSync, readdirSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
+import { getPriority, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { startEmbedded, type Embedded, type EmbeddedOptions } from '../../src/node/embedded.ts'
@@ -42,6 +42,15 @@ function isAlive(pid: number | undefined): boolean {
   } catch {
     return false
   }
+}
+
+/** The priorities of a process's threads of that name, as numbers of which the higher gives way. */
+function nicesOf(pid: number | undefined, name: string): number[] {
+  const tasks = `/proc/${pid ?? 0}/task`
+  const lines = readdirSync(tasks).map((task) => readFileSync(`${tasks}/${task}/stat`, 'utf8'))
+  const named = lines.filter((line) => line.includes(`(${name})`))
+  // The 19th of the line, of which two were the number and the name.
+  return named.map((line) => Number(line.split(') ')[1]?.split(' ')[16]))
 }
 
 /** A process of its own that starts an engine, says what became of it, and stays. */
@@ -127,6 +136,19 @@ describe('an embedded ClickHouse', () => {
       'warn: The embedded ClickHouse was killed (SIGKILL); starting it again in 100 ms.',
     )
     expect(said.filter((line) => line === 'info: The embedded ClickHouse is back.')).toHaveLength(2)
+  })
+
+  test('merges at a lower priority than it does all else, also after it came back', async () => {
+    const engine = await start()
+    const usual = getPriority()
+    await ask(engine, 'CREATE TABLE a (a Int8) ENGINE = MergeTree ORDER BY a')
+    const merges = () => nicesOf(engine.pid(), 'MergeMutate')
+    await expect.poll(merges, { timeout: 10_000 }).toEqual([usual + 10, usual + 10])
+    process.kill(engine.pid() ?? 0, 'SIGKILL')
+    const again = { isUp: true, restarts: 1 }
+    await expect.poll(() => engine.status(), { timeout: 20_000 }).toEqual(again)
+    await expect.poll(merges, { timeout: 10_000 }).toEqual([usual + 10, usual + 10])
+    expect(new Set(nicesOf(engine.pid(), 'HTTPHandler'))).toEqual(new Set([usual]))
   })
 
   test('can be closed while it waits to come back', async () => {
