@@ -36,6 +36,9 @@ const SETTINGS = {
   load_balancing: 'in_order',
   max_replica_delay_for_distributed_queries: 30,
   fallback_to_stale_replicas_for_distributed_queries: 0,
+  // A server that is told to end a question while it waits for another one may die of it (26.7 does, within
+  // thirty): what its client gave up runs to its end, or to the limit of its time.
+  cancel_http_readonly_queries_on_client_close: 0,
 } as const
 
 /** Below the time a statement may take, so that the error says which server did not follow. */

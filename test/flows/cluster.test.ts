@@ -220,6 +220,19 @@ describe('two shards', () => {
     expect((await many.call('/dashboard/api/codes?appId=test-app')).text).not.toContain('double')
   }, 300_000)
 
+  test('live on where clients leave in the middle of their questions', async () => {
+    const question = `${many.url}/dashboard/api/errors?appId=test-app&${RANGE}&limit=1000`
+    for (let waitMs = 4; waitMs < 124; waitMs += 4) {
+      const signal = AbortSignal.timeout(waitMs)
+      await fetch(question, { signal }).then(
+        (answer) => answer.text().catch(() => ''),
+        () => '',
+      )
+    }
+    for (const shard of each) expect(await shard.ping()).toBe(true)
+    expect((await many.call(`/dashboard/api/errors?appId=test-app&${RANGE}`)).status).toBe(200)
+  })
+
   test('forget a user, lose source maps, and keep events as long as they are told to', async () => {
     const users = [
       '/api/v1/admin/apps/test-app/users/user-7',
