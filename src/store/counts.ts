@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { ALL_TIMES, conditionsOf, matching } from './matching.ts'
-import type { Ask } from './matching.ts'
+import { selectOnce, type Asking } from './doubles.ts'
+import { conditionsOf } from './matching.ts'
 import { splitRange } from './rollups.ts'
 import type { EventFilter, Store, TimeRange } from './store.ts'
 
@@ -22,24 +22,22 @@ const Bucket = z
 
 /** See {@link Store}. Of all an app's events it is answered by hours, of some of them row by row. */
 export async function trends(
-  ask: Ask,
+  asking: Asking,
   filter: EventFilter,
   granularity: 'hour' | 'day',
-  signal: AbortSignal | undefined,
 ): ReturnType<Store['trends']> {
   const seconds = granularity === 'hour' ? 3_600 : 86_400
   const { appId, range, ...rest } = filter
   const isOfAll = Object.values(rest).every((value) => value === undefined)
   const { parts, params } = isOfAll
-    ? await trendOfHours(ask, appId, range, signal)
-    : await trendOfEvents(ask, filter, signal)
-  const rows = await ask(
+    ? await trendOfHours(asking, appId, range)
+    : trendOfEvents(asking, filter)
+  const rows = await asking.ask(
     'trends',
     `SELECT seconds, sum(events) AS count, uniqExact(code) AS unique_codes,
       uniqExact(user) AS affected_users
     FROM (${parts.join(' UNION ALL ')}) GROUP BY seconds ORDER BY seconds`,
     { ...params, width: seconds * 1_000, seconds },
-    signal,
   )
   return z.array(Bucket).parse(rows)
 }
@@ -54,18 +52,14 @@ const eventParts = (select: string) => `
     if(user_id IS NULL, NULL, sipHash64(assumeNotNull(user_id))) AS user
   FROM (${select})`
 
-async function trendOfEvents(ask: Ask, filter: EventFilter, signal: AbortSignal | undefined) {
-  const { select, params } = await matching(ask, conditionsOf(filter), signal)
+function trendOfEvents(asking: Asking, filter: EventFilter) {
+  const { where, params } = conditionsOf(filter)
+  const select = selectOnce(where, asking)
   return { parts: [eventParts(select('timestamp, code, user_id'))], params }
 }
 
-async function trendOfHours(
-  ask: Ask,
-  appId: string,
-  range: TimeRange,
-  signal: AbortSignal | undefined,
-) {
-  const { hours, events, params } = await splitRange(ask, appId, range, signal)
+async function trendOfHours(asking: Asking, appId: string, range: TimeRange) {
+  const { hours, events, params } = await splitRange(asking, appId, range)
   const parts = [eventParts(events('timestamp, code, user_id'))]
   if (hours !== undefined) {
     parts.push(
@@ -84,12 +78,11 @@ const CodeRow = z.object({ code: z.string(), count: z.coerce.number() })
 
 /** See {@link Store}. */
 export async function codes(
-  ask: Ask,
+  asking: Asking,
   appId: string,
-  range: TimeRange | undefined,
-  signal: AbortSignal | undefined,
+  range: TimeRange,
 ): ReturnType<Store['codes']> {
-  const { hours, events, params } = await splitRange(ask, appId, range ?? ALL_TIMES, signal)
+  const { hours, events, params } = await splitRange(asking, appId, range)
   const parts = [`SELECT code, count() AS events FROM (${events('code')}) GROUP BY code`]
   if (hours !== undefined) {
     parts.push(
@@ -97,12 +90,11 @@ export async function codes(
       FROM {database: Identifier}.hourly AS hourly WHERE ${hours} GROUP BY code`,
     )
   }
-  const rows = await ask(
+  const rows = await asking.ask(
     'codes',
     `SELECT code, sum(events) AS count FROM (${parts.join(' UNION ALL ')})
     GROUP BY code ORDER BY count DESC, code LIMIT {rows: UInt64}`,
     { ...params, rows: CODES_MAX },
-    signal,
   )
   return z.array(CodeRow).parse(rows)
 }
@@ -126,13 +118,12 @@ const IssueRow = z
 
 /** See {@link Store}. */
 export async function issues(
-  ask: Ask,
+  asking: Asking,
   appId: string,
   range: TimeRange,
   limit: number,
-  signal: AbortSignal | undefined,
 ): ReturnType<Store['issues']> {
-  const { hours, events, params } = await splitRange(ask, appId, range, signal)
+  const { hours, events, params } = await splitRange(asking, appId, range)
   const parts = [
     `SELECT fingerprint, code, toUInt64(1) AS events, timestamp AS first, timestamp AS last
     FROM (${events('fingerprint, code, timestamp')})`,
@@ -143,14 +134,13 @@ export async function issues(
       FROM {database: Identifier}.hourly AS hourly WHERE ${hours}`,
     )
   }
-  const rows = await ask(
+  const rows = await asking.ask(
     'issues',
     `SELECT fingerprint AS issue, argMax(code, (last, code)) AS code, sum(events) AS count,
       toUnixTimestamp64Milli(min(first)) AS first_ms, toUnixTimestamp64Milli(max(last)) AS last_ms
     FROM (${parts.join(' UNION ALL ')})
     GROUP BY fingerprint ORDER BY count DESC, last_ms DESC, issue LIMIT {rows: UInt64}`,
     { ...params, rows: limit },
-    signal,
   )
   return z.array(IssueRow).parse(rows)
 }

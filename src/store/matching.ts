@@ -1,3 +1,4 @@
+import type { Params } from './doubles.ts'
 import type { EventFilter, TimeRange } from './store.ts'
 
 // Before 1970 nothing is stored, and after 2299 DateTime64 wraps around.
@@ -7,91 +8,10 @@ const RANGE_MS_MAX = 10_413_791_999_999
 /** All times that an event can have. */
 export const ALL_TIMES: TimeRange = { startMs: RANGE_MS_MIN, endMs: RANGE_MS_MAX }
 
-/** Values of a statement's placeholders. */
-export type Params = Record<string, unknown>
-
-/** Asks ClickHouse one statement, by name; `{database: Identifier}` is bound. */
-export type Ask = (
-  name: string,
-  sql: string,
-  params: Params,
-  signal: AbortSignal | undefined,
-) => Promise<readonly unknown[]>
-
-/** The events themselves. */
-export const EVENTS_TABLE = '{database: Identifier}.occurrences'
-
-/**
- * Ids of {appId} with more than one row: those found already, and those that arrived since the last
- * search. Each shard of a cluster searches its own: the one that is behind says how far back to look.
- */
-export const DOUBLES = `
-  SELECT id FROM {database: Identifier}.doubles WHERE app_id = {appId: String}
-  UNION DISTINCT
-  SELECT id FROM {database: Identifier}.arrivals
-  WHERE app_id = {appId: String} AND stored_at >= (
-    SELECT greatest(if(count() < max(shards), toDateTime(0, 'UTC'), min(until)), toDateTime(60, 'UTC'))
-      - INTERVAL 1 MINUTE
-    FROM (
-      SELECT max(found_at) AS until, any(shardCount()) AS shards
-      FROM {database: Identifier}.doubles WHERE app_id = '' GROUP BY shardNum()))
-  GROUP BY id HAVING count() > 1`
-
-/**
- * Which row of an id counts: received first; then anything, as long as it is always the same. Of all that a
- * filter or a count looks at, and no more: stacks and the like cost 2 ms for each id to read. The hash of a
- * NULL with anything is NULL.
- */
-const FIRST = `received_at, timestamp,
-  cityHash64(code, message, isNull(user_id), ifNull(user_id, ''), platform, app_version, environment,
-    level, fingerprint)`
-
-/** The same where the whole row is read: rows that are alike for {@link FIRST} differ in what nothing else sees. */
-export const FIRST_OF_WHOLE = `${FIRST},
-  cityHash64(stack_trace, parsed_stack, metadata, tags, breadcrumbs)`
-
 /** Conditions of a WHERE, and the values of their placeholders. */
 export interface Conditions {
   readonly where: string
   readonly params: Params
-}
-
-/** Rows that match, one per id, as a SELECT of the asked columns. */
-export interface Matching {
-  readonly select: (columns: string, more?: string) => string
-  readonly params: Params
-}
-
-/**
- * Events that match a condition, each id once. Where no id of the app has two rows that is the table
- * itself; else the doubles are taken apart, and their first rows put beside the others.
- */
-export async function matching(
-  ask: Ask,
-  { where, params }: Conditions,
-  signal: AbortSignal | undefined,
-): Promise<Matching> {
-  const { appId } = params
-  const doubles = await ask('doubles', `SELECT 1 FROM (${DOUBLES}) LIMIT 1`, { appId }, signal)
-  return { select: selectOnce(where, doubles.length > 0), params }
-}
-
-/**
- * How rows are selected once per id. `columns` must name what they select, of the table's columns;
- * `more` stands behind the conditions of each part: a LIMIT there bounds what a part gives.
- * @param withDoubles whether the app has ids with more than one row.
- */
-export function selectOnce(where: string, withDoubles: boolean): Matching['select'] {
-  if (!withDoubles) {
-    return (columns, more = '') => `SELECT ${columns} FROM ${EVENTS_TABLE} WHERE ${where} ${more}`
-  }
-  return (columns, more = '') => `
-    SELECT ${columns} FROM ${EVENTS_TABLE} WHERE ${where} AND id NOT IN (${DOUBLES}) ${more}
-    UNION ALL
-    SELECT ${columns} FROM (
-      SELECT * FROM ${EVENTS_TABLE} WHERE app_id = {appId: String} AND id IN (${DOUBLES})
-      ORDER BY ${FIRST} LIMIT 1 BY id
-    ) WHERE ${where} ${more}`
 }
 
 /** What a filter asks for. */

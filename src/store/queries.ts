@@ -2,8 +2,9 @@ import { z } from 'zod'
 import type { ClickHouse } from './clickhouse.ts'
 import { EVENT_COLUMNS, EventRow } from './event-row.ts'
 import { codes, issues, trends } from './counts.ts'
-import { ALL_TIMES, conditionsOf, FIRST_OF_WHOLE, matching, textConditions } from './matching.ts'
-import type { Ask, Params } from './matching.ts'
+import { createAskOnce, FIRST_OF_WHOLE, selectOnce } from './doubles.ts'
+import type { Ask, Asking, Params } from './doubles.ts'
+import { ALL_TIMES, conditionsOf, textConditions } from './matching.ts'
 import { readLedger } from './ledger.ts'
 import { limitsOf } from './limits.ts'
 import { appliedVersion } from './migrate.ts'
@@ -42,6 +43,7 @@ export function createStore({
       signal === undefined ? { settings } : { settings, signal },
     )
   }
+  const once = createAskOnce(ask)
   const kept = (appId: string, { startMs, endMs }: TimeRange): TimeRange => ({
     startMs: Math.max(startMs, oldestMs(appId)),
     endMs,
@@ -51,11 +53,15 @@ export function createStore({
     range: kept(filter.appId, filter.range),
   })
   return {
-    events: (filter, page, signal) => events(ask, visible(filter), page, signal),
+    events: (filter, page, signal) =>
+      once(filter.appId, signal, (asking) => events(asking, visible(filter), page)),
     event: (appId, id, signal) => event(ask, appId, id, oldestMs(appId), signal),
-    trends: (filter, granularity, signal) => trends(ask, visible(filter), granularity, signal),
-    codes: (appId, range, signal) => codes(ask, appId, kept(appId, range ?? ALL_TIMES), signal),
-    issues: (appId, range, limit, signal) => issues(ask, appId, kept(appId, range), limit, signal),
+    trends: (filter, granularity, signal) =>
+      once(filter.appId, signal, (asking) => trends(asking, visible(filter), granularity)),
+    codes: (appId, range, signal) =>
+      once(appId, signal, (asking) => codes(asking, appId, kept(appId, range ?? ALL_TIMES))),
+    issues: (appId, range, limit, signal) =>
+      once(appId, signal, (asking) => issues(asking, appId, kept(appId, range), limit)),
     ledger: (...asked) => readLedger({ clickhouse: reader, database }, ...asked),
     sourceMaps: createSourceMaps({ clickhouse, database }),
     sessionEnds: createSessionEnds({ clickhouse, database }),
@@ -69,13 +75,13 @@ const Place = z.object({ id: z.guid(), timestamp_ms: z.coerce.number().int() })
 const RankedPlace = Place.extend({ above: z.coerce.number().int() })
 
 async function events(
-  ask: Ask,
+  asking: Asking,
   filter: EventFilter,
   page: Parameters<Store['events']>[1],
-  signal: AbortSignal | undefined,
 ): ReturnType<Store['events']> {
   const { q, ...rest } = filter
-  const { select, params } = await matching(ask, conditionsOf(rest), signal)
+  const { where, params } = conditionsOf(rest)
+  const select = selectOnce(where, asking)
   const at = 'offset' in page ? { offset: page.offset } : { after: page.after, offset: 0 }
   const { after, offset } = { after: undefined, ...at }
   const behind = after === undefined ? '' : AFTER
@@ -90,7 +96,7 @@ async function events(
           ${select('id, timestamp', `AND ${text.code} ${behind} ${more}`)})`
   const askPlaces = (name: string, sql: string, own: Params) => {
     const afterPlace = { afterMs: after?.timestampMs ?? 0, afterId: after?.id ?? '' }
-    return ask(name, sql, { ...params, ...text?.params, ...afterPlace, ...own }, signal)
+    return asking.ask(name, sql, { ...params, ...text?.params, ...afterPlace, ...own })
   }
   // First which events, from the columns of the filter alone, then the texts of those few: one
   // more event than asked for says whether there is a next page. In the table's order, from its end.
@@ -128,7 +134,7 @@ async function events(
         )
   const found = [...sure, ...z.array(Place).parse(ties)]
   return {
-    events: await eventsAt(ask, filter.appId, found, signal),
+    events: await eventsAt(asking, filter.appId, found),
     hasMore: next !== undefined,
   }
 }
@@ -137,10 +143,9 @@ const AFTER = `AND timestamp <= fromUnixTimestamp64Milli({afterMs: Int64})
   AND (timestamp, toString(id)) < (fromUnixTimestamp64Milli({afterMs: Int64}), {afterId: String})`
 
 async function eventsAt(
-  ask: Ask,
+  { ask }: Asking,
   appId: string,
   places: readonly z.infer<typeof Place>[],
-  signal: AbortSignal | undefined,
 ): Promise<readonly StoredEvent[]> {
   const [newest, oldest] = [places[0], places.at(-1)]
   if (newest === undefined || oldest === undefined) return []
@@ -162,7 +167,6 @@ async function eventsAt(
       oldestMs: oldest.timestamp_ms,
       newestMs: newest.timestamp_ms,
     },
-    signal,
   )
   const byId = new Map(rows.map((row) => EventRow.parse(row)).map((found) => [found.id, found]))
   return places.flatMap(({ id }) => byId.get(id) ?? [])

@@ -1,6 +1,7 @@
 import { z } from 'zod'
-import { DOUBLES, EVENTS_TABLE, rangeOf, selectOnce } from './matching.ts'
-import type { Ask, Matching, Params } from './matching.ts'
+import { DOUBLES, EVENTS_TABLE, selectOnce } from './doubles.ts'
+import type { Asking, Params, Select } from './doubles.ts'
+import { rangeOf } from './matching.ts'
 import type { TimeRange } from './store.ts'
 
 const HOUR_MS = 3_600_000
@@ -18,45 +19,34 @@ export interface Split {
   /** Condition on `app_id` and `hour`; undefined where no hour can be trusted. */
   readonly hours: string | undefined
   /** The other events, each id once. */
-  readonly events: Matching['select']
+  readonly events: Select
   readonly params: Params
 }
 
 const Untrusted = z.array(z.object({ at: z.coerce.number() }))
 
 /** Asks which hours can be trusted now, and splits the range by it. */
-export async function splitRange(
-  ask: Ask,
-  appId: string,
-  asked: TimeRange,
-  signal: AbortSignal | undefined,
-): Promise<Split> {
+export async function splitRange(asking: Asking, appId: string, asked: TimeRange): Promise<Split> {
   const range = rangeOf(asked)
   const params: Params = { appId, ...range }
-  const rows = Untrusted.parse(await ask('untrusted-hours', UNTRUSTED, params, signal))
-  const withDoubles = rows.some(({ at }) => at < 0)
-  const touched = rows.filter(({ at }) => at >= 0)
-  const doubled = withDoubles ? await ask('doubled-hours', DOUBLED, params, signal) : []
+  const touched = Untrusted.parse(await asking.ask('touched-hours', TOUCHED, params))
+  const doubled = asking.withDoubles ? await asking.ask('doubled-hours', DOUBLED, params) : []
   const untrusted = [...touched, ...Untrusted.parse(doubled)].map(({ at }) => at * 1_000)
   const { pieces, hours } = splitHours(range, untrusted)
   const where = `app_id = {appId: String} AND (${pieces.map(within).join(' OR ') || '0'})`
   return {
     hours: hours === undefined ? undefined : hoursCondition(hours, untrusted),
-    events: selectOnce(where, withDoubles),
+    events: selectOnce(where, asking),
     params,
   }
 }
 
-// The hours that were touched, and -1 where the app has doubles at all.
-const UNTRUSTED = `
-  SELECT toInt64(toUnixTimestamp(hour)) AS at FROM {database: Identifier}.touched FINAL
+const TOUCHED = `
+  SELECT toUnixTimestamp(hour) AS at FROM {database: Identifier}.touched FINAL
   WHERE app_id = {appId: String}
     AND hour >= toDateTime(greatest(intDiv({startMs: Int64}, 1000) - 3600, 0), 'UTC')
-    AND hour <= toDateTime(least(intDiv({endMs: Int64}, 1000), 4294967295), 'UTC')
-  UNION ALL
-  SELECT toInt64(-1) AS at FROM (${DOUBLES}) LIMIT 1`
+    AND hour <= toDateTime(least(intDiv({endMs: Int64}, 1000), 4294967295), 'UTC')`
 
-// Of its own, because it searches for the doubles again: in a stream that is half of what a count costs.
 const DOUBLED = `
   SELECT DISTINCT intDiv(toUnixTimestamp64Milli(timestamp), 3600000) * 3600 AS at
   FROM ${EVENTS_TABLE}

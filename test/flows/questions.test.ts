@@ -41,7 +41,7 @@ test('every statement of every question has its name, and limits of time, memory
   const names = new Set(asked.map(({ name }) => name))
   expect([...names].toSorted()).toEqual([
     ...['codes', 'doubles', 'event', 'events-page', 'events-rows', 'issues', 'ledger'],
-    ...['source-maps', 'trends', 'untrusted-hours'],
+    ...['source-maps', 'touched-hours', 'trends'],
   ])
   for (const { name, options } of asked) {
     expect(options?.settings, name).toMatchObject({
