@@ -35,9 +35,9 @@ interface Migration {
   readonly sql: string
 }
 
-// Order is by version. A released file is never edited: what must change is a new file. Every
-// statement must be repeatable (IF NOT EXISTS and the like), because a run may be killed anywhere
-// and two runs may meet.
+// Order is by version. A released file is never edited: what must change is a new file, but for what
+// ClickHouse fixes when a table is made and no code depends on (the granules of 1). Every statement
+// must be repeatable (IF NOT EXISTS and the like), because a run may be killed anywhere and two runs may meet.
 const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'occurrences', sql: occurrences },
   { version: 2, name: 'source_maps', sql: sourceMaps },

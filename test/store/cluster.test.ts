@@ -90,11 +90,14 @@ async function parse(sql: string): Promise<void> {
 }
 
 describe('the statements', () => {
-  test('for one server are byte for byte those it always got', async () => {
+  test('for one server are byte for byte those it always got, but for the granules of a table that is made new', async () => {
     const { steps } = await plan(real.clickhouse, { database: 'nowhere', ...RETENTION })
     const made = steps.filter(({ title }) => !title.startsWith('Keeping'))
     const released = made.filter(isReleased).map(({ statements }) => statements)
-    const digest = createHash('sha256').update(JSON.stringify(released)).digest('hex')
+    const text = JSON.stringify(released)
+    const asReleased = text.replace(',\\n    index_granularity = 1024', '')
+    expect(asReleased).not.toBe(text)
+    const digest = createHash('sha256').update(asReleased).digest('hex')
     expect(digest).toBe('7491e7ac9c2e8a280f0648aaa850781c74ad04c7d90950630984a26484a0412f')
   })
 

@@ -43,7 +43,8 @@ SETTINGS
     non_replicated_deduplication_window = 10000,
     fsync_after_insert = 1,
     fsync_part_directory = 1,
-    materialize_ttl_recalculate_only = 1;
+    materialize_ttl_recalculate_only = 1,
+    index_granularity = 1024;
 
 -- Which ids were stored in the last day, by any process: asked once per block before it is sent, so
 -- that a resend is not stored again. The question has many ids and no order, so it reads the hash
