@@ -4,7 +4,7 @@ import type { Grouping, Occurrence } from './occurrence.ts'
 import { createDelivery } from './pipeline/delivery.ts'
 import { group } from './pipeline/group.ts'
 import type { Spool } from './pipeline/spool.ts'
-import { insertBlock } from './store/insert-block.ts'
+import { createInsert } from './store/insert-block.ts'
 import { knownIds, recordDoubles, storedIds } from './store/known.ts'
 import { isContentRefusal, isStoreTrouble } from './store/refused.ts'
 import { decodeRow, encodeRows, identify } from './store/rows.ts'
@@ -61,8 +61,9 @@ export function openSpool(config: Config, host: Host): Promise<Spool> {
     recordDoubles: (rows, signal) => recordDoubles(clickhouse, database, rows, signal),
     knownIds: (rows, signal) => knownIds(clickhouse, database, rows, signal),
     storedIds: (rows, signal) => storedIds(clickhouse, database, rows, signal),
-    insert: retriesTold(telemetry, (block, signal) =>
-      insertBlock(clickhouse, telemetry.inserted, block, signal),
+    insert: retriesTold(
+      telemetry,
+      createInsert({ clickhouse, inserted: telemetry.inserted, storesOnce: host.hasDiskSpool }),
     ),
     isContentRefusal,
     isStoreTrouble,

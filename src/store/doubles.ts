@@ -1,3 +1,5 @@
+import { z } from 'zod'
+
 /** Values of a statement's placeholders. */
 export type Params = Record<string, unknown>
 
@@ -45,6 +47,17 @@ export const DOUBLES = `
   SELECT id FROM ${UNSEARCHED} GROUP BY id HAVING count() > 1`
 
 /**
+ * Who stored what was not searched yet, two of them at most, and one without a name where there are doubles already.
+ * Reads no id: 11 ms of 390,000, beside a question of 20, where the look itself takes 38.
+ */
+const SOURCES = `
+  SELECT '' AS source FROM (SELECT 1 FROM {database: Identifier}.doubles WHERE app_id = {appId: String} LIMIT 1)
+  UNION ALL
+  SELECT source FROM ${UNSEARCHED} GROUP BY source LIMIT 2`
+
+const Sources = z.array(z.object({ source: z.string() }))
+
+/**
  * A row where there may be some. A hash is enough to tell ids apart, but for one pair in 10^19, and sorting numbers
  * takes half of what counting each id takes: 22 ms for 33, of 390,000 in 60 parts. A half of an id would not do:
  * the first one of version 7 is little more than the time.
@@ -73,10 +86,16 @@ export function createAskOnce(ask: Ask, nowMs = () => performance.now()): AskOnc
     const answered = asking(false)
     // Nobody hears of its failure where it is left.
     answered.catch(() => undefined)
-    const doubles = await ask('doubles', ANY_DOUBLES, { appId }, signal)
-    if (doubles.length === 0) return answered
+    if (!(await mayHave(appId, signal))) return answered
     untilMs.set(appId, nowMs() + HAD_DOUBLES_MS)
     return asking(true)
+  }
+
+  async function mayHave(appId: string, signal: AbortSignal | undefined): Promise<boolean> {
+    const sources = Sources.parse(await ask('sources', SOURCES, { appId }, signal))
+    // One who has a name stores no id twice (migration 24).
+    if (sources.length < 2 && sources[0]?.source !== '') return false
+    return (await ask('doubles', ANY_DOUBLES, { appId }, signal)).length > 0
   }
 }
 

@@ -9,10 +9,34 @@ interface Block {
   readonly rows: number
 }
 
-/** Tries to insert a block once, and tells how it went. Rejects as the client does. */
-export async function insertBlock(
-  clickhouse: ClickHouse,
-  inserted: (rows: number, bytes: number, elapsedMs: number, isStored: boolean) => void,
+interface InsertDeps {
+  readonly clickhouse: ClickHouse
+  /** Hears of each try how it went. */
+  readonly inserted: (rows: number, bytes: number, elapsedMs: number, isStored: boolean) => void
+  /** Whether no id is in two of the blocks: then each row says who stored it (migration 24). */
+  readonly storesOnce: boolean
+}
+
+/** Tries to insert a block once. Rejects as the client does. */
+export type InsertBlock = (block: Block, signal: AbortSignal) => Promise<void>
+
+/** Inserts the blocks of one process. */
+export function createInsert(deps: InsertDeps): InsertBlock {
+  let source = crypto.randomUUID()
+  return async (block, signal) => {
+    try {
+      await insertBlock(deps, source, block, signal)
+    } catch (error) {
+      // It may still be stored, and its rows be sent again in other blocks: those are as if of another process.
+      source = crypto.randomUUID()
+      throw error
+    }
+  }
+}
+
+async function insertBlock(
+  { clickhouse, inserted, storesOnce }: InsertDeps,
+  source: string,
   { format, body, token, rows }: Block,
   signal: AbortSignal,
 ): Promise<void> {
@@ -27,7 +51,10 @@ export async function insertBlock(
       }
     },
   }
-  const settings = { insert_deduplication_token: token }
+  const settings = {
+    insert_deduplication_token: token,
+    log_comment: storesOnce ? `error-ingestor:insert ${source}` : 'error-ingestor:insert',
+  }
   try {
     await clickhouse.insert({ ...blockTarget(format), body: counted, settings }, { signal })
     isStored = true

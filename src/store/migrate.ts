@@ -26,6 +26,7 @@ import byUser from './migrations/0018_by_user.sql'
 import widerMerges from './migrations/0019_wider_merges.sql'
 import smallerGranules from './migrations/0020_smaller_granules.sql'
 import blocksInOneFile from './migrations/0023_blocks_in_one_file.sql'
+import whoStored from './migrations/0024_who_stored.sql'
 import { toldRetentions, type RetentionDays } from './retention.ts'
 
 /** A step of the schema: statements that may be repeated, in order. */
@@ -54,6 +55,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 19, name: 'wider_merges', sql: widerMerges },
   { version: 20, name: 'smaller_granules', sql: smallerGranules },
   { version: 23, name: 'blocks_in_one_file', sql: blocksInOneFile },
+  { version: 24, name: 'who_stored', sql: whoStored },
 ]
 
 /** The schema version that this code needs. */
@@ -140,8 +142,8 @@ function spread(steps: readonly Step[], cluster: Cluster, database: string): Ste
     const starts = statements === START
     const changes = statements.filter((sql) => !isFilling(sql))
     const fills = statements.filter((sql) => isFilling(sql) && !FILLS_BEFORE_CLUSTERS.has(sql))
-    // The comment and the age of rows are not the business of the tables of all servers.
-    const changed = changes.filter((sql) => !/\bMODIFY (?:TTL|COMMENT)\b/.test(sql))
+    // The comment, the age of rows and what a view does are not the business of the tables of all servers.
+    const changed = changes.filter((sql) => !/\bMODIFY (?:TTL|COMMENT|QUERY)\b/.test(sql))
     const tables = distributedTables(changed, cluster, database)
     if (tables.length === 0) return { title, statements }
     const start = starts ? clusterStart(cluster) : []

@@ -11,7 +11,7 @@ import {
 import { digest } from '../../src/pipeline/digest.ts'
 import { recentIds } from '../../src/pipeline/recent.ts'
 import type { Occurrence } from '../../src/occurrence.ts'
-import { insertBlock } from '../../src/store/insert-block.ts'
+import { createInsert } from '../../src/store/insert-block.ts'
 import { knownIds, recordDoubles, storedIds } from '../../src/store/known.ts'
 import { createStore } from '../../src/store/queries.ts'
 import { isContentRefusal, isStoreTrouble } from '../../src/store/refused.ts'
@@ -41,7 +41,7 @@ function aProcess(off: Partial<DeliveryDeps> = {}) {
     knownIds: (rows, signal) => knownIds(clickhouse, database, rows, signal),
     storedIds: (rows, signal) => storedIds(clickhouse, database, rows, signal),
     recordDoubles: (rows, signal) => recordDoubles(clickhouse, database, rows, signal),
-    insert: (block, signal) => insertBlock(clickhouse, () => undefined, block, signal),
+    insert: createInsert({ clickhouse, inserted: () => undefined, storesOnce: true }),
     ...{ isContentRefusal, isStoreTrouble, recent: recentIds(1_000), open: NO_TRACER.open },
     ...{
       delivered: () => undefined,
@@ -132,13 +132,14 @@ test.each([
     const appId = randomUUID()
     let tries = 0
     const { clickhouse, database } = db
+    const insert = createInsert({ clickhouse, inserted: () => undefined, storesOnce: true })
     const process = aProcess({
       storedIds: (rows, signal) => ask(clickhouse, database, rows, signal),
       insert: async (block, signal) => {
         tries += 1
-        if (tries > 1) return insertBlock(clickhouse, () => undefined, block, signal)
+        if (tries > 1) return insert(block, signal)
         const other = encodeRows([anOccurrence({ appId: 'other' })], aGrouping)
-        await insertBlock(clickhouse, () => undefined, { ...block, body: [other.bytes] }, signal)
+        await insert({ ...block, body: [other.bytes] }, signal)
         throw Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })
       },
     })
