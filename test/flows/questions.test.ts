@@ -30,6 +30,10 @@ test('every statement of every question has its name, and limits of time, memory
   }
   const store = createStore({ clickhouse: recorded, database: site.database })
   const { signal } = new AbortController()
+  // Somebody else stored something too: so doubles are looked for.
+  await site.clickhouse.command(
+    "INSERT INTO arrivals (stored_at, app_id, id) SELECT now('UTC'), 'test-app', generateUUIDv4()",
+  )
   await store.events({ ...filter, q: 'failed' }, { offset: 0, limit: 10 }, signal)
   await store.event('test-app', event.id, signal)
   await store.trends(filter, 'hour', signal)
@@ -41,7 +45,7 @@ test('every statement of every question has its name, and limits of time, memory
   const names = new Set(asked.map(({ name }) => name))
   expect([...names].toSorted()).toEqual([
     ...['codes', 'doubles', 'event', 'events-page', 'events-rows', 'issues', 'ledger'],
-    ...['source-maps', 'touched-hours', 'trends'],
+    ...['source-maps', 'sources', 'touched-hours', 'trends'],
   ])
   for (const { name, options } of asked) {
     expect(options?.settings, name).toMatchObject({

@@ -1,10 +1,10 @@
 -- Two rows of one id come from two processes, or from one that does not know how an insert of it ended and from then on
 -- counts as another. So where all ids of an app that were not searched yet came from one, there is none to find, and no
--- id needs to be read. Measured on 30 million events while 5,000 events/s of the app come in, before and with it: each
--- question took 10 to 15 ms less in the median, p95 of codes 79 ms before.
+-- id needs to be read: 11 ms and 12 ms of CPU for 38 and 43, of 390,000 ids in 10 parts, beside each question that is
+-- asked. The search of every 20 seconds reads the ids of such an app no more either.
 --
 -- Who stores says so in `log_comment`, because a view can read it and nobody has to allow it. Rows of anybody else, an
--- earlier version or an operator's INSERT, have none, and are looked at as before.
+-- earlier version, the edge or an operator's INSERT, have none, and are looked at as before.
 ALTER TABLE {database: Identifier}.arrivals
 ADD COLUMN IF NOT EXISTS `source` LowCardinality(String) COMMENT 'Who stored it and stores no id twice; empty: not known.';
 
