@@ -118,7 +118,7 @@ export function createDrain(deps: DrainDeps): Drain {
   /** Sends a window again exactly as an earlier process had sealed it. */
   async function resume(seal: Seal, stop: DrainStop): Promise<void> {
     source.seek({ ...seal.from, ordinal: seal.ordinal })
-    const window = await source.take(seal.to)
+    const window = await source.take({ ...seal.to, ordinal: seal.ordinal + seal.rows })
     if (window.rows !== seal.rows || seal.fates.length !== seal.rows) {
       // Frames of it are damaged, so its blocks cannot be made again: what is left is asked after anew.
       await Promise.all(underWay)

@@ -38,10 +38,10 @@ export interface Source {
   readonly seek: (to: Frontier) => void
   readonly cursor: () => Frontier
   /**
-   * What stands between the cursor and `until` or the end, but no more than a window may hold. No
-   * rows when there are none.
+   * What stands between the cursor and the end, but no more than a window may hold; or all up to `until`,
+   * of which the rows that are not there any more are told as missing. No rows when there are none.
    */
-  readonly take: (until?: Position) => Promise<Window>
+  readonly take: (until?: Frontier) => Promise<Window>
   /**
    * Tells rows as missing that should stand before `end`, where everything before it was read and
    * they were not there: frames that were damaged after they had been written. False where there
@@ -112,7 +112,7 @@ export function createSource(deps: SourceDeps): Source {
     }
   }
 
-  async function take(until?: Position): Promise<Window> {
+  async function take(until?: Frontier): Promise<Window> {
     const from = cursor
     const parcels: StoredParcel[] = []
     let [rows, bytes] = [0, 0]
@@ -125,6 +125,8 @@ export function createSource(deps: SourceDeps): Source {
     }
     do takeKnown(add, () => full() || isReached(until))
     while (!full() && !isReached(until) && (await readBack(until, add, full)))
+    // Whoever goes on from there with a place of their own would step over them.
+    if (until !== undefined) await expectOrdinal(until.ordinal)
     return { from, to: cursor, parcels, rows }
   }
 

@@ -40,9 +40,9 @@ async function folder(frames: number, limits = {}) {
 }
 
 /** Delivers what the folder still holds; ends when nothing waits. */
-async function delivered(disk: MemoryDisk) {
+async function delivered(disk: MemoryDisk, limits = {}) {
   const store = memoryStore()
-  const life = await live(disk, { store })
+  const life = await live(disk, { store, limits })
   const fresh = await life.accept(2) // What comes after the damage is taken as ever.
   await life.end()
   expect(notOnce(store, fresh)).toEqual([])
@@ -289,6 +289,47 @@ test('a frame that is damaged between its judgement and its insert costs itself 
   expect(life.spool.status()).toMatchObject({ damagedRows: 3, rows: 0 })
   expect(life.bugs).toEqual([])
 })
+
+test.each([
+  ['the frames of both', [0, 1]],
+  ['the frame of the first', [0]],
+  ['the frame of the second', [1]],
+])(
+  'all that is missing is told where of two windows that were on their way at a kill %s came to harm',
+  async (_, spoilt) => {
+    const disk = memoryDisk()
+    let inserts = 0
+    const limits = { rowsMax: 4 }
+    const insert = (_block: unknown, signal: AbortSignal) => {
+      inserts += 1
+      return new Promise<never>((_resolve, reject) => {
+        signal.addEventListener('abort', () => {
+          reject(new Error('killed'))
+        })
+      })
+    }
+    const first = await live(disk, { limits, delivers: false, delivery: { insert }, graceMs: 500 })
+    const batches: (readonly string[])[] = []
+    const starts = [SEGMENT_HEADER_BYTES]
+    for (let i = 0; i < 3; i += 1) {
+      batches.push(await first.accept(4))
+      starts.push((await bytesOf(disk, FIRST)).length)
+    }
+    await first.end().catch(() => undefined)
+    expect(inserts).toBe(2)
+    for (const i of spoilt) await flip(disk, FIRST, (starts[i] ?? 0) + 60)
+
+    const { store, damagedRows, entries } = await delivered(disk, limits)
+    const isSpoilt = (_ids: readonly string[], i: number) => spoilt.includes(i)
+    const whole = batches.filter((ids, i) => !isSpoilt(ids, i)).flat()
+    expect(notOnce(store, whole)).toEqual([])
+    expect(batches.filter(isSpoilt).some((ids) => ids.some((id) => store.counts().has(id)))).toBe(
+      false,
+    )
+    expect(damagedRows).toBe(4 * spoilt.length)
+    expect(entries).toEqual(spoilt.map((i) => `damaged/rows-${4 * i}-4`))
+  },
+)
 
 test('a segment whose file is gone while the process runs is told as missing, and holds up nothing', async () => {
   const disk = memoryDisk()
