@@ -220,6 +220,21 @@ describe('two shards', () => {
     expect((await many.call('/dashboard/api/codes?appId=test-app')).text).not.toContain('double')
   }, 300_000)
 
+  test('know of each row who stored it, where the server speaks to one of them only', async () => {
+    const sent = someEvents(40, 'named')
+    await sendBoth(sent)
+    const ids = sent.map(({ id }) => `'${id}'`).join(', ')
+    const told = await Promise.all(
+      each.map((shard) => shard.query(`SELECT source FROM arrivals WHERE id IN (${ids})`, {})),
+    )
+    const sources = told.map((rows) => z.array(z.object({ source: z.string() })).parse(rows))
+    expect(sources.flat()).toHaveLength(sent.length)
+    for (const rows of sources) expect(rows.length).toBeGreaterThan(0)
+    const [name, ...more] = new Set(sources.flat().map(({ source }) => source))
+    expect(name).toMatch(/^[0-9a-f-]{36}$/)
+    expect(more).toEqual([])
+  })
+
   test('live on where clients leave in the middle of their questions', async () => {
     const question = `${many.url}/dashboard/api/errors?appId=test-app&${RANGE}&limit=1000`
     for (let waitMs = 4; waitMs < 124; waitMs += 4) {
